@@ -1,0 +1,30 @@
+//! `stop`: ends a module; a stopped one stays as it is.
+
+use serde::{Deserialize, Serialize};
+
+/// The patience of a `stop` that names none, in seconds; docker's default.
+pub const DEFAULT_TIMEOUT: i64 = 10;
+
+/// Asks for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// The module's name.
+    pub name: String,
+    /// How many seconds the module may take to end by itself before it is killed: 0 kills at once,
+    /// a negative number waits without end. Default [`DEFAULT_TIMEOUT`].
+    #[serde(default = "default_timeout")]
+    pub timeout: i64,
+}
+
+fn default_timeout() -> i64 {
+    DEFAULT_TIMEOUT
+}
+
+/// The module has ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Response {}
+
+impl super::Message for Request {
+    const TYPE: &'static str = "stop";
+    type Response = Response;
+}

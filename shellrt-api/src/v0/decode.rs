@@ -8,8 +8,13 @@ use super::{Code, Error};
 /// Decodes the fields of a request; keys that are not known are ignored.
 pub(super) fn request<T: DeserializeOwned>(object: &Value) -> Result<T, Error> {
     typed(object).map_err(|(path, reason)| {
-        let place = if path.is_empty() { "the request".to_owned() } else { format!("{path:?}") };
-        Error::message(Code::INVALID_REQUEST, format!("{place} is wrong: {reason}")).with("path", path)
+        let place = if path.is_empty() {
+            "the request".to_owned()
+        } else {
+            format!("{path:?}")
+        };
+        Error::message(Code::INVALID_REQUEST, format!("{place} is wrong: {reason}"))
+            .with("path", path)
     })
 }
 
@@ -28,7 +33,9 @@ pub(super) fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, (String, St
         Ok(_) => Err((String::new(), first.to_string())),
         Err(error) => {
             let text = error.to_string();
-            let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
+            let reason = text
+                .rsplit_once(" at line ")
+                .map_or(text.as_str(), |(reason, _)| reason);
             Err((pointer(&printed, error.line()), reason.to_owned()))
         }
     }
@@ -115,10 +122,22 @@ mod tests {
     fn names_the_place() {
         assert_eq!(place(json!({"count": "one"})), "/count");
         assert_eq!(place(json!({"count": 1, "extra": {"a": 1}})), "/extra");
-        assert_eq!(place(json!({"count": 1, "list": [{"text": "a"}, {"text": 2}]})), "/list/1/text");
-        assert_eq!(place(json!({"count": 1, "list": [{"text": "a"}, {}]})), "/list/1");
-        assert_eq!(place(json!({"count": 1, "list": [{"text": "["}, 3]})), "/list/1");
-        assert_eq!(place(json!({"count": 1, "map": {"a/b": 1, "c~d": 256}})), "/map/c~0d");
+        assert_eq!(
+            place(json!({"count": 1, "list": [{"text": "a"}, {"text": 2}]})),
+            "/list/1/text"
+        );
+        assert_eq!(
+            place(json!({"count": 1, "list": [{"text": "a"}, {}]})),
+            "/list/1"
+        );
+        assert_eq!(
+            place(json!({"count": 1, "list": [{"text": "["}, 3]})),
+            "/list/1"
+        );
+        assert_eq!(
+            place(json!({"count": 1, "map": {"a/b": 1, "c~d": 256}})),
+            "/map/c~0d"
+        );
         assert_eq!(place(json!({"list": []})), "");
         assert_eq!(place(json!([])), "");
     }

@@ -16,7 +16,11 @@ pub struct Error {
     /// `kind` (the code's name), `retryable`, `caused_by` (the chain of causes, outermost first) and
     /// whatever else helps: `path` for a bad config, `supported` for a bad version,
     /// `retry_after_ms`.
-    #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "Map::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "null_is_empty",
+        skip_serializing_if = "Map::is_empty"
+    )]
     pub detail: Map<String, Value>,
 }
 
@@ -44,7 +48,11 @@ impl Error {
             detail.insert("kind".to_owned(), kind.into());
         }
         detail.insert("retryable".to_owned(), code.retryable().into());
-        Error { code, message: message.into(), detail }
+        Error {
+            code,
+            message: message.into(),
+            detail,
+        }
     }
 
     /// The same error with `key` set in its details; an earlier value is replaced.
@@ -133,7 +141,9 @@ impl Code {
 
     /// The code's name, as in `detail.kind`; `None` for a plugin's own codes.
     pub fn kind(self) -> Option<&'static str> {
-        KINDS.get(usize::try_from(self.0).ok()?.checked_sub(1)?).copied()
+        KINDS
+            .get(usize::try_from(self.0).ok()?.checked_sub(1)?)
+            .copied()
     }
 
     /// Whether the same request may succeed later without anybody changing it.

@@ -45,7 +45,10 @@ impl FromStr for Bytes {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        bytes(text).map(Bytes).ok_or_else(|| ParseError { text: text.to_owned(), expected: BYTES })
+        bytes(text).map(Bytes).ok_or_else(|| ParseError {
+            text: text.to_owned(),
+            expected: BYTES,
+        })
     }
 }
 
@@ -54,14 +57,21 @@ impl FromStr for Duration {
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let nanoseconds = nanoseconds(text);
-        let duration = nanoseconds.map(std::time::Duration::from_nanos).map(Duration);
-        duration.ok_or_else(|| ParseError { text: text.to_owned(), expected: DURATION })
+        let duration = nanoseconds
+            .map(std::time::Duration::from_nanos)
+            .map(Duration);
+        duration.ok_or_else(|| ParseError {
+            text: text.to_owned(),
+            expected: DURATION,
+        })
     }
 }
 
 /// Splits a number with at most one point, and its unit.
 fn split(text: &str) -> Option<(&str, &str)> {
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let (number, rest) = text.split_at(end);
     let digits = number.bytes().filter(u8::is_ascii_digit).count();
     (digits > 0 && number.len() - digits <= 1).then_some((number, rest))
@@ -70,7 +80,11 @@ fn split(text: &str) -> Option<(&str, &str)> {
 /// `number` (digits with at most one point) times `unit`, without a rounding error in whole numbers.
 fn times(number: &str, unit: u64) -> Option<u64> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let whole = if whole.is_empty() { 0 } else { whole.parse::<u64>().ok()? };
+    let whole = if whole.is_empty() {
+        0
+    } else {
+        whole.parse::<u64>().ok()?
+    };
     let mut value = whole.checked_mul(unit)?;
     // Nine digits are enough for a nanosecond and more than enough for a byte.
     let (mut part, mut scale) = (0_u128, 1_u128);
@@ -102,7 +116,9 @@ fn nanoseconds(text: &str) -> Option<u64> {
     let mut sum = 0_u64;
     loop {
         let (number, after) = split(rest)?;
-        let end = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
+        let end = after
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(after.len());
         let (unit, next) = after.split_at(end);
         let factor = match unit {
             // A bare number is seconds, but `1m30` is a typo.
@@ -148,7 +164,8 @@ impl<'de> Deserialize<'de> for Bytes {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Bytes, E> {
-                text.parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
+                text.parse()
+                    .map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
             }
         }
         input.deserialize_any(Size)
@@ -176,7 +193,8 @@ impl<'de> Deserialize<'de> for Duration {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
-                text.parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
+                text.parse()
+                    .map_err(|_| E::invalid_value(Unexpected::Str(text), &self))
             }
         }
         input.deserialize_any(Seconds)
@@ -210,13 +228,26 @@ mod tests {
             ("1h5m30s20ms", 3_930_020),
             ("10", 10_000),
         ] {
-            assert_eq!(text.parse::<Duration>().unwrap().0.as_millis(), milliseconds, "{text}");
+            assert_eq!(
+                text.parse::<Duration>().unwrap().0.as_millis(),
+                milliseconds,
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn refuses_everything_else() {
-        for text in ["", "m", "-1", "1x", "1.2.3", "64 megabytes", "99999999999999999999", "20000000t"] {
+        for text in [
+            "",
+            "m",
+            "-1",
+            "1x",
+            "1.2.3",
+            "64 megabytes",
+            "99999999999999999999",
+            "20000000t",
+        ] {
             assert!(text.parse::<Bytes>().is_err(), "{text}");
         }
         for text in ["", "s", "-1s", "1m30", "5d", "1s1", "99999999999h"] {
@@ -226,11 +257,26 @@ mod tests {
 
     #[test]
     fn numbers_and_text_are_the_same_in_json() {
-        assert_eq!(serde_json::from_str::<Bytes>("65536").unwrap(), Bytes(65536));
-        assert_eq!(serde_json::from_str::<Bytes>("\"64k\"").unwrap(), Bytes(65536));
-        assert_eq!(serde_json::from_str::<Duration>("1.5").unwrap().0.as_millis(), 1500);
+        assert_eq!(
+            serde_json::from_str::<Bytes>("65536").unwrap(),
+            Bytes(65536)
+        );
+        assert_eq!(
+            serde_json::from_str::<Bytes>("\"64k\"").unwrap(),
+            Bytes(65536)
+        );
+        assert_eq!(
+            serde_json::from_str::<Duration>("1.5")
+                .unwrap()
+                .0
+                .as_millis(),
+            1500
+        );
         assert!(serde_json::from_str::<Bytes>("-1").is_err());
         assert!(serde_json::from_str::<Duration>("-1").is_err());
-        assert_eq!(serde_json::to_string(&"1500ms".parse::<Duration>().unwrap()).unwrap(), "1.5");
+        assert_eq!(
+            serde_json::to_string(&"1500ms".parse::<Duration>().unwrap()).unwrap(),
+            "1.5"
+        );
     }
 }

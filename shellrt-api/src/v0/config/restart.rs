@@ -75,7 +75,9 @@ impl FromStr for Restart {
                 .filter(|max| max.bytes().all(|byte| byte.is_ascii_digit()))
                 .and_then(|max| max.parse().ok())
                 .map(|max| Restart::OnFailure { max: Some(max) })
-                .ok_or_else(|| ParseError { text: text.to_owned() }),
+                .ok_or_else(|| ParseError {
+                    text: text.to_owned(),
+                }),
         }
     }
 }
@@ -88,7 +90,9 @@ impl Serialize for Restart {
 
 impl<'de> Deserialize<'de> for Restart {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        String::deserialize(input)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(input)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -98,10 +102,24 @@ mod tests {
 
     #[test]
     fn text_both_ways() {
-        for text in ["no", "on-failure", "on-failure:0", "on-failure:3", "always", "unless-stopped"] {
+        for text in [
+            "no",
+            "on-failure",
+            "on-failure:0",
+            "on-failure:3",
+            "always",
+            "unless-stopped",
+        ] {
             assert_eq!(text.parse::<Restart>().unwrap().to_string(), text);
         }
-        for text in ["", "never", "on-failure:", "on-failure:-1", "on-failure:+1", "Always"] {
+        for text in [
+            "",
+            "never",
+            "on-failure:",
+            "on-failure:-1",
+            "on-failure:+1",
+            "Always",
+        ] {
             assert!(text.parse::<Restart>().is_err(), "{text}");
         }
     }

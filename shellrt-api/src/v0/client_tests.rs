@@ -1,0 +1,199 @@
+//! Plugins of every good and bad kind, played by `/bin/sh`.
+
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use super::super::{attach, img_pull, list, logs, start, stop, Secret};
+use super::{Error, Plugin};
+
+/// A plugin that is a shell script. It is not written to disk: the shell reads it from `$SCRIPT`.
+fn plugin(script: &str) -> Plugin {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/scripted.sh");
+    Plugin::new(path).env("SCRIPT", script)
+}
+
+const OK: &str = r#"{"_version":"0.1.0","_status":"ok"}"#;
+
+#[test]
+fn requests_are_what_v0_programs_sent() {
+    let plugin = Plugin::new("x");
+    let text = |bytes: Result<Vec<u8>, Error>| String::from_utf8(bytes.unwrap()).unwrap();
+    let pull = img_pull::Request {
+        image: "a".to_owned(),
+        ..Default::default()
+    };
+    assert_eq!(
+        text(plugin.payload(&pull)),
+        r#"{"_version":"0.1.0","_type":"img_pull","image":"a","credentials":{}}"#
+    );
+    let mut pull = pull;
+    pull.credentials
+        .insert("username".to_owned(), Secret::new("u"));
+    assert_eq!(
+        text(plugin.payload(&pull)),
+        r#"{"_version":"0.1.0","_type":"img_pull","image":"a","credentials":{"username":"u"}}"#
+    );
+    assert_eq!(
+        text(plugin.payload(&logs::Request {
+            name: "a".to_owned(),
+            ..Default::default()
+        })),
+        concat!(
+            r#"{"_version":"0.1.0","_type":"logs","name":"a","#,
+            r#""follow":false,"tail":null,"since":null}"#
+        )
+    );
+    assert_eq!(
+        text(plugin.payload(&stop::Request {
+            name: "a".to_owned(),
+            timeout: 3
+        })),
+        r#"{"_version":"0.1.0","_type":"stop","name":"a","timeout":3}"#
+    );
+    assert_eq!(
+        text(plugin.payload(&list::Request::default())),
+        r#"{"_version":"0.1.0","_type":"list"}"#
+    );
+    assert_eq!(
+        text(
+            plugin
+                .deadline(Duration::from_secs(2))
+                .payload(&list::Request::default())
+        ),
+        r#"{"_version":"0.1.0","_type":"list","_deadline_ms":2000}"#
+    );
+}
+
+#[test]
+fn an_answer() {
+    let modules = plugin(
+        r#"cat >/dev/null; printf '{"_version":"0.1.0","_status":"ok","modules":["a"],"new":1}'"#,
+    )
+    .call(&list::Request::default())
+    .unwrap();
+    assert_eq!(modules.modules, ["a"]);
+}
+
+#[test]
+fn a_plugin_that_does_not_read_is_heard() {
+    let big = img_pull::Request {
+        image: "x".repeat(1 << 20),
+        ..Default::default()
+    };
+    plugin(&format!("printf '{OK}'")).call(&big).unwrap();
+}
+
+#[test]
+fn an_old_plugins_error() {
+    let script = r#"printf '{"_version":"0.1.0","_status":"err","code":999,"message":"no","detail":null}'; exit 1"#;
+    let error = plugin(script)
+        .call(&start::Request {
+            name: "a".to_owned(),
+        })
+        .unwrap_err();
+    match error {
+        Error::Plugin(error) => {
+            assert_eq!((error.code.0, error.message.as_str()), (999, "no"));
+            assert_eq!(error.code.kind(), None);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_stream() {
+    let script = format!("printf '{OK}'; printf '\\0one\\0two'");
+    let request = logs::Request {
+        name: "a".to_owned(),
+        ..Default::default()
+    };
+    let (_, mut stream) = plugin(&script).open(&request).unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    assert_eq!(bytes, b"one\0two");
+}
+
+#[test]
+fn input_follows_the_request() {
+    // The script answers first and then sends back what it reads.
+    let script = format!("printf '{OK}'; printf '\\0'; cat");
+    let request = attach::Request {
+        name: "a".to_owned(),
+        stdin: true,
+        ..Default::default()
+    };
+    let (_, mut input, mut stream) = plugin(&script).open_with_input(&request).unwrap();
+    input.write_all(b"hello").unwrap();
+    drop(input);
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    assert!(text.ends_with("}\0hello"), "{text:?}");
+}
+
+#[test]
+fn progress_and_its_end() {
+    let request = img_pull::Request {
+        image: "a".to_owned(),
+        ..Default::default()
+    };
+    let line = r#"{"event":"layer","digest":"d","current":1,"total":2,"phase":"download"}"#;
+    let pull = |last: &str| {
+        let mut seen = 0;
+        let script = format!(
+            "printf '{OK}'; printf '\\0'; echo '{line}'; echo '{{\"event\":\"new\"}}'; {last}"
+        );
+        (plugin(&script).pull(&request, |_| seen += 1), seen)
+    };
+    let (done, seen) = pull(r#"echo '{"event":"done","digest":"d","bytes_total":2}'"#);
+    assert_eq!((done.unwrap().bytes_total, seen), (Some(2), 2));
+    let (failed, _) = pull(r#"echo '{"event":"error","code":13,"message":"gone"}'"#);
+    assert!(matches!(failed, Err(Error::Plugin(error)) if error.code.0 == 13));
+    let (cut, _) = pull("true");
+    assert!(matches!(cut, Err(Error::CutOff)));
+}
+
+#[test]
+fn no_valid_answer() {
+    let ask = |script: &str| plugin(script).call(&list::Request::default()).unwrap_err();
+    match ask("echo last words >&2; exit 3") {
+        Error::NoAnswer { end, stderr } => {
+            assert_eq!(stderr, "last words\n");
+            assert!(end.contains('3'), "{end}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(ask("kill -9 $$"), Error::NoAnswer { end, .. } if end.contains('9')));
+    for script in [
+        "echo hello".to_owned(),
+        "printf '[]'".to_owned(),
+        "printf '{}'".to_owned(),
+        format!("printf '{OK}{OK}'"),
+        format!("printf '{}'", OK.replace("0.1.0", "0.2.0")),
+        format!("printf '{}'", OK.replace("ok", "maybe")),
+        // `list` must have `modules`.
+        format!("printf '{OK}'"),
+        r#"printf '{"_version":"0.1.0","_status":"err","code":5,"message":""}\0'"#.to_owned(),
+    ] {
+        assert!(matches!(ask(&script), Error::Malformed { .. }), "{script}");
+    }
+    let missing = Plugin::new("/no/such/plugin")
+        .call(&list::Request::default())
+        .unwrap_err();
+    assert!(matches!(missing, Error::Start { .. }));
+}
+
+#[test]
+fn a_plugin_that_hangs_is_killed() {
+    let patient = plugin("exec sleep 1000").timeout(Duration::from_millis(50));
+    let error = patient.call(&list::Request::default()).unwrap_err();
+    assert!(matches!(error, Error::TimedOut { .. }), "{error:?}");
+}
+
+#[test]
+fn a_chatty_stderr_does_not_block() {
+    let script = format!(
+        "head -c 1000000 /dev/zero >&2; printf '{}'",
+        r#"{"_version":"0.1.0","_status":"ok","modules":[]}"#
+    );
+    plugin(&script).call(&list::Request::default()).unwrap();
+}

@@ -10,6 +10,10 @@
 //! Nothing in these starts a thread or a runtime, so a process that forks can use all of them. They
 //! are written for Linux.
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, reason = "a test stops where it fails")
+)]
 
 pub mod hangup;
 pub mod lock;

@@ -1,0 +1,226 @@
+//! Locks that one process holds and others see, on files.
+
+use rustix::fs::{flock, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+use shellrt_api::v0::Code;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// A lock on a file, held until it is dropped.
+///
+/// It is a `flock`: it belongs to the open file, so a forked child that keeps the descriptor keeps
+/// the lock, and the kernel releases it when the last of them is gone, however they died. Dropping
+/// closes the descriptor and does nothing else: an explicit unlock would take the lock away from the
+/// child too.
+#[derive(Debug)]
+pub struct Lock {
+    file: OwnedFd,
+    path: PathBuf,
+}
+
+impl Lock {
+    /// Waits until no other holds the lock on `path`, makes the file where there is none, and takes
+    /// the lock. Without a deadline it waits without end.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] at the deadline (one in the past tries once), [`Error::Os`] for what the
+    /// operating system refuses; a symbolic link is refused.
+    pub fn exclusive(path: &Path, deadline: Option<Instant>) -> Result<Lock, Error> {
+        Lock::take(path, Kind::Exclusive, deadline)
+    }
+
+    /// Like [`Lock::exclusive`], but beside other shared locks.
+    ///
+    /// # Errors
+    /// As [`Lock::exclusive`].
+    pub fn shared(path: &Path, deadline: Option<Instant>) -> Result<Lock, Error> {
+        Lock::take(path, Kind::Shared, deadline)
+    }
+
+    /// Takes the lock if nobody holds it, else answers `None` without waiting for whoever does.
+    ///
+    /// It may take a few milliseconds where there is only a shared lock, because that is most
+    /// likely [`Lock::is_held`] looking; without that pause a glance would count as a holder.
+    ///
+    /// # Errors
+    /// [`Error::Os`].
+    pub fn try_exclusive(path: &Path) -> Result<Option<Lock>, Error> {
+        let patience = Instant::now() + GLANCE;
+        let mut pause = Pause::new();
+        loop {
+            if let Some(lock) = Lock::attempt(path, Kind::Exclusive, false)? {
+                return Ok(Some(lock));
+            }
+            if Instant::now() >= patience || Lock::is_held(path)? {
+                return Ok(None);
+            }
+            pause.sleep(Some(patience));
+        }
+    }
+
+    /// Whether somebody holds the exclusive lock on `path`; a missing file is held by nobody.
+    ///
+    /// It makes no file, and followers of the directory don't notice it. The kernel has no question
+    /// for this, so a shared lock is tried and released at once; [`Lock::try_exclusive`] allows for
+    /// that.
+    ///
+    /// # Errors
+    /// [`Error::Os`].
+    pub fn is_held(path: &Path) -> Result<bool, Error> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let file = match rustix::fs::open(path, flags, Mode::empty()) {
+            Ok(file) => file,
+            Err(Errno::NOENT) => return Ok(false),
+            Err(errno) => return Err(Error::os(path, errno)),
+        };
+        let free = try_flock(&file, Kind::Shared).map_err(|errno| Error::os(path, errno))?;
+        Ok(!free)
+    }
+
+    /// Deletes the file and releases the lock. Whoever waits for it notices that the file is another
+    /// one and takes the lock on that.
+    ///
+    /// # Errors
+    /// [`Error::Os`]; the lock is released all the same.
+    pub fn remove(self) -> Result<(), Error> {
+        rustix::fs::unlink(&self.path).map_err(|errno| Error::os(&self.path, errno))
+    }
+
+    /// The descriptor, which holds the lock as long as it, or a copy in a forked child, is open. It
+    /// is closed on `exec`.
+    pub fn into_fd(self) -> OwnedFd {
+        self.file
+    }
+
+    fn take(path: &Path, kind: Kind, deadline: Option<Instant>) -> Result<Lock, Error> {
+        let mut pause = Pause::new();
+        loop {
+            if let Some(lock) = Lock::attempt(path, kind, deadline.is_none())? {
+                return Ok(lock);
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Err(Error::Timeout {
+                    path: path.to_owned(),
+                });
+            }
+            pause.sleep(deadline);
+        }
+    }
+
+    /// `None`: somebody holds it, and `wait` is false.
+    fn attempt(path: &Path, kind: Kind, wait: bool) -> Result<Option<Lock>, Error> {
+        let os = |errno| Error::os(path, errno);
+        loop {
+            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+            let file = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).map_err(os)?;
+            if wait {
+                wait_flock(&file, kind).map_err(os)?;
+            } else if !try_flock(&file, kind).map_err(os)? {
+                return Ok(None);
+            }
+            // While we waited the holder may have deleted the file, and somebody else may have made
+            // and locked a new one: then ours protects nothing.
+            if names_still(path, &file).map_err(os)? {
+                let path = path.to_owned();
+                return Ok(Some(Lock { file, path }));
+            }
+        }
+    }
+}
+
+impl AsFd for Lock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// Why a lock was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Somebody else held it until the deadline.
+    #[error("\"{path}\" was locked by another request until the deadline; try again", path = path.display())]
+    Timeout {
+        /// The locked file.
+        path: PathBuf,
+    },
+    /// The operating system refused.
+    #[error("can't lock \"{path}\"", path = path.display())]
+    Os {
+        /// The file to lock.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    fn os(path: &Path, errno: Errno) -> Error {
+        let path = path.to_owned();
+        let source = errno.into();
+        Error::Os { path, source }
+    }
+
+    /// The code for the wire.
+    pub fn code(&self) -> Code {
+        match self {
+            Error::Timeout { .. } => Code::TIMEOUT,
+            Error::Os { source, .. } => crate::os::code(source),
+        }
+    }
+}
+
+/// How long [`Lock::try_exclusive`] puts up with shared locks.
+const GLANCE: Duration = Duration::from_millis(20);
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Exclusive,
+    Shared,
+}
+
+fn wait_flock(file: &OwnedFd, kind: Kind) -> Result<(), Errno> {
+    let operation = match kind {
+        Kind::Exclusive => FlockOperation::LockExclusive,
+        Kind::Shared => FlockOperation::LockShared,
+    };
+    rustix::io::retry_on_intr(|| flock(file, operation))
+}
+
+fn try_flock(file: &OwnedFd, kind: Kind) -> Result<bool, Errno> {
+    let operation = match kind {
+        Kind::Exclusive => FlockOperation::NonBlockingLockExclusive,
+        Kind::Shared => FlockOperation::NonBlockingLockShared,
+    };
+    match rustix::io::retry_on_intr(|| flock(file, operation)) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn names_still(path: &Path, file: &OwnedFd) -> Result<bool, Errno> {
+    let ours = rustix::fs::fstat(file)?;
+    match rustix::fs::lstat(path) {
+        Ok(now) => Ok((now.st_dev, now.st_ino) == (ours.st_dev, ours.st_ino)),
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Sleeps of 1 ms, then longer ones up to 50 ms.
+struct Pause(Duration);
+
+impl Pause {
+    fn new() -> Pause {
+        Pause(Duration::from_millis(1))
+    }
+
+    fn sleep(&mut self, deadline: Option<Instant>) {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        sleep(self.0.min(left.unwrap_or(self.0)));
+        self.0 = (self.0 * 2).min(Duration::from_millis(50));
+    }
+}

@@ -1,0 +1,3 @@
+//! The shellrt plugin that runs modules as WebAssembly, with no daemon.
+
+mod engine;

@@ -12,8 +12,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use quantity::{Bytes, Duration};
-pub use restart::Restart;
+pub use quantity::{Bytes, Duration, QuantityError};
+pub use restart::{Restart, RestartError};
 
 use super::logs::Stream;
 use super::{decode, Code, Error};

@@ -25,7 +25,7 @@ pub struct Duration(
 
 /// Why text is no quantity.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ParseError {
+pub struct QuantityError {
     text: String,
     expected: &'static str,
 }
@@ -33,19 +33,19 @@ pub struct ParseError {
 const BYTES: &str = "a size in bytes, or text like \"64m\"";
 const DURATION: &str = "a number of seconds, or text like \"1m30s\"";
 
-impl fmt::Display for ParseError {
+impl fmt::Display for QuantityError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} is not {}", self.text, self.expected)
     }
 }
 
-impl std::error::Error for ParseError {}
+impl std::error::Error for QuantityError {}
 
 impl FromStr for Bytes {
-    type Err = ParseError;
+    type Err = QuantityError;
 
-    fn from_str(text: &str) -> Result<Self, ParseError> {
-        bytes(text).map(Bytes).ok_or_else(|| ParseError {
+    fn from_str(text: &str) -> Result<Self, QuantityError> {
+        bytes(text).map(Bytes).ok_or_else(|| QuantityError {
             text: text.to_owned(),
             expected: BYTES,
         })
@@ -53,14 +53,14 @@ impl FromStr for Bytes {
 }
 
 impl FromStr for Duration {
-    type Err = ParseError;
+    type Err = QuantityError;
 
-    fn from_str(text: &str) -> Result<Self, ParseError> {
+    fn from_str(text: &str) -> Result<Self, QuantityError> {
         let nanoseconds = nanoseconds(text);
         let duration = nanoseconds
             .map(std::time::Duration::from_nanos)
             .map(Duration);
-        duration.ok_or_else(|| ParseError {
+        duration.ok_or_else(|| QuantityError {
             text: text.to_owned(),
             expected: DURATION,
         })

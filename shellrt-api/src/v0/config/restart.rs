@@ -44,11 +44,11 @@ impl fmt::Display for Restart {
 
 /// Text that is no restart policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ParseError {
+pub struct RestartError {
     text: String,
 }
 
-impl fmt::Display for ParseError {
+impl fmt::Display for RestartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -59,12 +59,12 @@ impl fmt::Display for ParseError {
     }
 }
 
-impl std::error::Error for ParseError {}
+impl std::error::Error for RestartError {}
 
 impl FromStr for Restart {
-    type Err = ParseError;
+    type Err = RestartError;
 
-    fn from_str(text: &str) -> Result<Self, ParseError> {
+    fn from_str(text: &str) -> Result<Self, RestartError> {
         match text {
             "no" => Ok(Restart::No),
             "always" => Ok(Restart::Always),
@@ -75,7 +75,7 @@ impl FromStr for Restart {
                 .filter(|max| max.bytes().all(|byte| byte.is_ascii_digit()))
                 .and_then(|max| max.parse().ok())
                 .map(|max| Restart::OnFailure { max: Some(max) })
-                .ok_or_else(|| ParseError {
+                .ok_or_else(|| RestartError {
                     text: text.to_owned(),
                 }),
         }

@@ -1,0 +1,169 @@
+//! What can go wrong in this plugin, from the caller's side, and which code each has on the wire.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use shellrt_api::v0::{self, Code};
+use shellrt_plugin::{lock, log, names, os, registry};
+
+use crate::engine::{ProgramError, StartError};
+use crate::store::ROOT_VARIABLE;
+
+/// Why a request can't be answered with ok.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An error that has its form for the wire already.
+    #[error(transparent)]
+    Wire(#[from] v0::Error),
+    /// A module's name is none.
+    #[error(transparent)]
+    Name(#[from] names::Error),
+    /// A lock can't be had.
+    #[error(transparent)]
+    Lock(#[from] lock::Error),
+    /// A module's log can't be used.
+    #[error(transparent)]
+    Log(#[from] log::Error),
+    /// The registry, or what it sent.
+    #[error(transparent)]
+    Registry(#[from] registry::Error),
+    /// The program can't run here.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// A run could not begin.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// No module has this name.
+    #[error("no module {0:?}; \"list\" shows what exists")]
+    ModuleNotFound(String),
+    /// A module has this name already.
+    #[error("a module {0:?} exists already; remove it first or take another name")]
+    ModuleExists(String),
+    /// The module runs and should not, or the other way round.
+    #[error("module {name:?} {what}")]
+    WrongState {
+        /// The module.
+        name: String,
+        /// What it is and what to do.
+        what: &'static str,
+    },
+    /// The image was never pulled, or removed.
+    #[error("no image {0:?} on this machine; pull it first")]
+    ImageNotFound(String),
+    /// Modules use the image.
+    #[error("image {image:?} is used by {}; remove them first, or use force", modules.join(", "))]
+    ImageInUse {
+        /// The image.
+        image: String,
+        /// Who uses it.
+        modules: Vec<String>,
+    },
+    /// The image is not in a layout that this plugin understands.
+    #[error("image {image:?} can't be run: {reason}")]
+    ImageInvalid {
+        /// The image.
+        image: String,
+        /// What is wrong, and what would do.
+        reason: String,
+    },
+    /// The request's time is over.
+    #[error("{0}")]
+    Timeout(String),
+    /// A monitor died before it said anything.
+    #[error("the monitor of module {0:?} died at its start; the kernel log may say why")]
+    MonitorDied(String),
+    /// There is no place for the state.
+    #[error("there is no place for the state; set {ROOT_VARIABLE} or HOME")]
+    NoRoot,
+    /// The state directory is not ours alone.
+    #[error(
+        "the state directory {path:?} belongs to user {owner} or others can write to it; it must \
+         belong to user {user} alone (mode 0700), or set {ROOT_VARIABLE} to another one"
+    )]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Whose it should be.
+        user: u32,
+    },
+    /// A file of the state is not what this plugin writes.
+    #[error("{path:?} is damaged; remove the module or image it belongs to and make it again")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// The operating system refuses something with a file.
+    #[error("can't {doing} {path:?}")]
+    File {
+        /// What was tried, as in "read".
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The operating system refuses something else.
+    #[error("can't {doing}")]
+    System {
+        /// What was tried, as in "start a process".
+        doing: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// The operating system refuses something with a file.
+    pub fn file(doing: &'static str, path: &Path, source: io::Error) -> Self {
+        Error::File { doing, path: path.to_owned(), source }
+    }
+
+    /// The operating system refuses something else.
+    pub fn system(doing: &'static str, source: impl Into<io::Error>) -> Self {
+        Error::System { doing, source: source.into() }
+    }
+
+    /// The code on the wire.
+    pub fn code(&self) -> Code {
+        match self {
+            Error::Wire(error) => error.code,
+            Error::Name(error) => error.code(),
+            Error::Lock(error) => error.code(),
+            Error::Log(error) => error.code(),
+            Error::Registry(error) => error.code(),
+            Error::Program(error) => error.code(),
+            Error::Start(error) => error.code(),
+            Error::ModuleNotFound(_) => Code::MODULE_NOT_FOUND,
+            Error::ModuleExists(_) => Code::MODULE_EXISTS,
+            Error::WrongState { .. } => Code::WRONG_STATE,
+            Error::ImageNotFound(_) => Code::IMAGE_NOT_FOUND,
+            Error::ImageInUse { .. } => Code::IMAGE_IN_USE,
+            Error::ImageInvalid { .. } => Code::IMAGE_INVALID,
+            Error::Timeout(_) => Code::TIMEOUT,
+            Error::NoRoot | Error::Foreign { .. } => Code::PERMISSION_DENIED,
+            Error::MonitorDied(_) | Error::Damaged { .. } => Code::RUNTIME_ERROR,
+            Error::File { source, .. } | Error::System { source, .. } => os::code(source),
+        }
+    }
+}
+
+impl From<Error> for v0::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Wire(error) => error,
+            Error::Registry(ref registry) => {
+                let answer = v0::Error::new(error.code(), &error);
+                let answer = answer.with("retryable", registry.retryable());
+                match registry.retry_after_ms() {
+                    Some(milliseconds) => answer.with("retry_after_ms", milliseconds),
+                    None => answer,
+                }
+            }
+            other => v0::Error::new(other.code(), &other),
+        }
+    }
+}

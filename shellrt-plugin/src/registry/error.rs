@@ -134,6 +134,8 @@ pub enum Error {
         registry: String,
         /// The HTTP status.
         status: u16,
+        /// When it wants to hear from us again, where it said so.
+        retry_after: Option<Duration>,
         /// The registry's own words, with a colon before them, or nothing.
         says: String,
     },
@@ -256,11 +258,15 @@ impl Error {
 
     /// When the registry wants to hear from us again, in milliseconds; only where it said so.
     pub fn retry_after_ms(&self) -> Option<u64> {
+        u64::try_from(self.retry_after()?.as_millis()).ok()
+    }
+
+    /// When the registry wants to hear from us again; only where it said so.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
-            Error::RateLimited {
-                retry_after: Some(wait),
-                ..
-            } => u64::try_from(wait.as_millis()).ok(),
+            Error::RateLimited { retry_after, .. } | Error::Status { retry_after, .. } => {
+                *retry_after
+            }
             _ => None,
         }
     }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::engine::general_purpose::STANDARD;
+use base64::Engine as _;
 use bytes::Bytes;
 use oci_distribution::manifest as media;
 use serde::{Deserialize, Serialize};
@@ -106,6 +108,21 @@ impl Descriptor {
             artifact_type: None,
             platform: None,
         }
+    }
+
+    /// The content that the descriptor itself holds, where it fits size and digest.
+    pub(super) fn inline(&self) -> Option<Bytes> {
+        let bytes = STANDARD.decode(self.data.as_deref()?.trim()).ok()?;
+        let mut hasher = self.digest.hasher();
+        hasher.update(&bytes);
+        let fits = bytes.len() as u64 == self.size && hasher.finish() == self.digest;
+        if !fits {
+            log::warn!(
+                "the inline data of {} does not fit it and is not used",
+                self.digest
+            );
+        }
+        fits.then(|| bytes.into())
     }
 
     /// Whether it is no image at all but a statement about one, as build tools add to an index.

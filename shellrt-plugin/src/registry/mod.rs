@@ -22,19 +22,28 @@
 //!
 //! Every future here may be dropped at any time: what is on disk then is resumed by the next call.
 
+mod auth;
 mod blob;
+mod choice;
 mod client;
 mod credentials;
 mod digest;
 mod download;
 mod error;
+mod failure;
+mod helper;
+mod hosts;
+mod hosts_file;
 mod manifest;
 mod platform;
 mod reference;
+mod retry;
 mod settings;
+mod transport;
 
 pub use blob::{Blob, Resume};
-pub use client::{Choice, Client, Image};
+pub use choice::{Choice, Image};
+pub use client::Client;
 pub use digest::{Digest, Hasher};
 pub use download::Downloaded;
 pub use error::Error;

@@ -1,0 +1,342 @@
+//! Authentication: the registry's challenge, the token for it, and what it has granted.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use base64::engine::general_purpose::STANDARD;
+use base64::Engine as _;
+use oci_distribution::token_cache::RegistryToken;
+use reqwest::header::{HeaderMap, HeaderValue, CONTENT_TYPE, WWW_AUTHENTICATE};
+use reqwest::{Response, StatusCode, Url};
+use shellrt_api::v0::Secret;
+
+use super::credentials::{self, Login};
+use super::failure;
+use super::hosts::is_loopback;
+use super::retry::retry_after;
+use super::transport::{place, Ask, Host};
+use super::{Error, Settings};
+
+/// What a host has granted so far, by repository.
+#[derive(Default)]
+pub(super) struct Grants {
+    known: Mutex<HashMap<String, Grant>>,
+    /// Held while a token is fetched, so that parallel downloads share one.
+    fetching: tokio::sync::Mutex<()>,
+}
+
+/// The value of an `Authorization` header.
+#[derive(Clone, PartialEq)]
+pub(super) struct Grant {
+    /// Marked as sensitive, so that nothing prints it.
+    pub(super) header: HeaderValue,
+    /// Whether credentials stand behind it.
+    personal: bool,
+}
+
+impl Grants {
+    pub(super) fn get(&self, repository: &str) -> Option<Grant> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(repository).cloned()
+    }
+
+    fn set(&self, repository: &str, grant: Grant) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(repository.to_owned(), grant);
+    }
+}
+
+impl Host {
+    /// Answers a challenge. `refused` is the grant that was sent with the request, if any.
+    ///
+    /// # Errors
+    /// [`Error::Unauthorized`] where there is no way to answer it.
+    pub(super) async fn authorize(
+        &self,
+        ask: &Ask<'_>,
+        response: Response,
+        refused: Option<Grant>,
+        settings: &Settings,
+    ) -> Result<Grant, Error> {
+        let challenge = Challenge::of(response.headers());
+        let (_, says) = failure::words(response).await;
+        let _fetching = self.grants.fetching.lock().await;
+        let known = self.grants.get(ask.repository);
+        if let Some(known) = known.filter(|known| Some(known) != refused.as_ref()) {
+            // Another download has just got a new one.
+            return Ok(known);
+        }
+        let login = self.login(ask.repository, settings).await?;
+        let personal = login != Login::Anonymous;
+        let header = match (challenge, login) {
+            (Some(Challenge::Bearer { .. }), Login::Token(token)) => bearer(&token),
+            (
+                Some(Challenge::Bearer {
+                    realm,
+                    service,
+                    scope,
+                }),
+                login,
+            ) => {
+                let token = Token {
+                    host: self,
+                    realm,
+                    service,
+                    scope,
+                };
+                let token = token.fetch(ask.repository, &login).await?;
+                bearer(&token)
+            }
+            (Some(Challenge::Basic), Login::Password { username, password }) => {
+                basic(&username, &password)
+            }
+            (Some(Challenge::Basic), Login::Anonymous) => {
+                return Err(self.refused(ask.repository, says, false));
+            }
+            (Some(Challenge::Basic), Login::Token(_) | Login::Identity(_)) => {
+                let says = format!("{says}, it wants a user name and a password, not a token");
+                return Err(self.refused(ask.repository, says, true));
+            }
+            (None, _) => {
+                let says = format!("{says}, and does not say how to log in");
+                return Err(self.refused(ask.repository, says, personal));
+            }
+        };
+        let header = header.ok_or_else(|| self.protocol("its token is no header's text"))?;
+        let grant = Grant { header, personal };
+        self.grants.set(ask.repository, grant.clone());
+        Ok(grant)
+    }
+
+    /// 401 or 403 to a request that was sent with what the host has granted.
+    pub(super) fn unauthorized(&self, repository: &str, says: String) -> Error {
+        let personal = self
+            .grants
+            .get(repository)
+            .is_some_and(|grant| grant.personal);
+        self.refused(repository, says, personal)
+    }
+
+    fn refused(&self, repository: &str, says: String, personal: bool) -> Error {
+        let name = self.name();
+        let mut hint = match personal {
+            true => {
+                "the credentials are wrong or may not pull it: check user and password".to_owned()
+            }
+            false => format!(
+                "no credentials are known for it: give -u and --password-stdin, or log in with \
+                 \"docker login {name}\" or \"podman login {name}\""
+            ),
+        };
+        if name == "docker.io" {
+            hint.push_str("; Docker Hub answers so for missing repositories too: check the name");
+        }
+        Error::Unauthorized {
+            registry: name,
+            repository: repository.to_owned(),
+            says,
+            hint,
+        }
+    }
+
+    /// The request's credentials are for the registry itself; a mirror gets its own from the files.
+    async fn login(&self, repository: &str, settings: &Settings) -> Result<Login, Error> {
+        match settings.given.login() {
+            Some(login) if self.endpoint.upstream => Ok(login.clone()),
+            _ => credentials::look_up(&settings.credential_files, &self.name(), repository).await,
+        }
+    }
+
+    /// The name under which credentials for this host are kept.
+    fn name(&self) -> String {
+        match place(&self.endpoint.api).as_str() {
+            "registry-1.docker.io" | "index.docker.io" => "docker.io".to_owned(),
+            other => other.to_owned(),
+        }
+    }
+}
+
+/// How a host wants to be told who asks.
+enum Challenge {
+    Basic,
+    Bearer {
+        realm: String,
+        service: Option<String>,
+        scope: Option<String>,
+    },
+}
+
+impl Challenge {
+    /// The challenge of a response; Bearer where there is a choice.
+    fn of(headers: &HeaderMap) -> Option<Challenge> {
+        let mut basic = None;
+        for header in headers.get_all(WWW_AUTHENTICATE) {
+            let Ok(challenges) = header.to_str().map(http_auth::parse_challenges) else {
+                continue;
+            };
+            for challenge in challenges.unwrap_or_default() {
+                let get = |name: &str| {
+                    let mut params = challenge.params.iter();
+                    let found = params.find(|(key, _)| key.eq_ignore_ascii_case(name));
+                    found.map(|(_, value)| value.to_unescaped())
+                };
+                if challenge.scheme.eq_ignore_ascii_case("bearer") {
+                    if let Some(realm) = get("realm") {
+                        let (service, scope) = (get("service"), get("scope"));
+                        return Some(Challenge::Bearer {
+                            realm,
+                            service,
+                            scope,
+                        });
+                    }
+                } else if challenge.scheme.eq_ignore_ascii_case("basic") {
+                    basic = Some(Challenge::Basic);
+                }
+            }
+        }
+        basic
+    }
+}
+
+/// A request to a token service, as the distribution specification documents it.
+struct Token<'a> {
+    host: &'a Host,
+    realm: String,
+    service: Option<String>,
+    scope: Option<String>,
+}
+
+impl Token<'_> {
+    async fn fetch(&self, repository: &str, login: &Login) -> Result<Secret, Error> {
+        let host = self.host;
+        let mut url = Url::parse(&self.realm)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https"))
+            .ok_or_else(|| host.protocol("its token service is no web address"))?;
+        let in_the_open = url.scheme() == "http" && !is_loopback(&url);
+        if in_the_open && *login != Login::Anonymous && host.endpoint.api.scheme() == "https" {
+            return Err(host.protocol("it wants credentials sent without encryption"));
+        }
+        let own_scope = format!("repository:{repository}:pull");
+        let scope = self.scope.as_deref().filter(|scope| !scope.is_empty());
+        let scope = scope.unwrap_or(&own_scope);
+        let place = place(&url);
+        let client = host.client(&url)?;
+        let request = match login {
+            Login::Identity(token) => {
+                let form = self.form(scope, token);
+                let client = client.post(url);
+                let kind = "application/x-www-form-urlencoded";
+                client.header(CONTENT_TYPE, kind).body(form)
+            }
+            Login::Password { username, password } => {
+                self.query(&mut url, scope, Some(username));
+                let secret = Some(password.expose());
+                client.get(url).basic_auth(username, secret)
+            }
+            Login::Anonymous | Login::Token(_) => {
+                self.query(&mut url, scope, None);
+                client.get(url)
+            }
+        };
+        let sent = request.send().await;
+        let response =
+            sent.map_err(|error| failure::connection(place.clone(), &host.hosts_file, error))?;
+        self.read(repository, login, place, response).await
+    }
+
+    fn query(&self, url: &mut Url, scope: &str, account: Option<&str>) {
+        let mut query = url.query_pairs_mut();
+        if let Some(service) = &self.service {
+            query.append_pair("service", service);
+        }
+        for scope in scope.split_whitespace() {
+            query.append_pair("scope", scope);
+        }
+        if let Some(account) = account {
+            query.append_pair("account", account);
+        }
+        query.append_pair("client_id", CLIENT);
+    }
+
+    /// The body of OAuth 2's exchange of a refresh token.
+    fn form(&self, scope: &str, token: &Secret) -> String {
+        let Ok(mut url) = Url::parse("http://form/") else {
+            // The text above is a URL.
+            return String::new();
+        };
+        url.query_pairs_mut()
+            .append_pair("grant_type", "refresh_token")
+            .append_pair("service", self.service.as_deref().unwrap_or_default())
+            .append_pair("client_id", CLIENT)
+            .append_pair("scope", scope)
+            .append_pair("refresh_token", token.expose());
+        url.query().unwrap_or_default().to_owned()
+    }
+
+    async fn read(
+        &self,
+        repository: &str,
+        login: &Login,
+        place: String,
+        response: Response,
+    ) -> Result<Secret, Error> {
+        let status = response.status();
+        let retry_after = retry_after(response.headers());
+        let personal = *login != Login::Anonymous;
+        if !status.is_success() {
+            let (_, says) = failure::words(response).await;
+            return Err(match status {
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                    self.host.refused(repository, says, personal)
+                }
+                StatusCode::BAD_REQUEST if matches!(login, Login::Identity(_)) => {
+                    self.host.refused(repository, says, personal)
+                }
+                StatusCode::TOO_MANY_REQUESTS => Error::RateLimited {
+                    registry: place,
+                    retry_after,
+                    says,
+                },
+                _ => Error::Status {
+                    registry: place,
+                    status: status.as_u16(),
+                    retry_after,
+                    says,
+                },
+            });
+        }
+        let body = failure::limited(response, TOKEN_MAX).await;
+        let body =
+            body.map_err(|error| failure::connection(place.clone(), &self.host.hosts_file, error))?;
+        let token = body.and_then(|body| serde_json::from_slice::<RegistryToken>(&body).ok());
+        match token {
+            Some(token) if !token.token().is_empty() => Ok(token.token().into()),
+            _ => Err(Error::Protocol {
+                registry: place,
+                reason: "its token service sent no token".to_owned(),
+            }),
+        }
+    }
+}
+
+/// What token services are told about who asks.
+const CLIENT: &str = "shellrt";
+
+/// No token is longer, even with hundreds of groups in it.
+const TOKEN_MAX: u64 = 1 << 20;
+
+fn bearer(token: &Secret) -> Option<HeaderValue> {
+    sensitive(format!("Bearer {}", token.expose()))
+}
+
+fn basic(username: &str, password: &Secret) -> Option<HeaderValue> {
+    let pair = STANDARD.encode(format!("{username}:{}", password.expose()));
+    sensitive(format!("Basic {pair}"))
+}
+
+fn sensitive(text: String) -> Option<HeaderValue> {
+    let mut header = HeaderValue::try_from(text).ok()?;
+    header.set_sensitive(true);
+    Some(header)
+}

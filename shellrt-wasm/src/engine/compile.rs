@@ -1,20 +1,23 @@
 //! Compiling ahead of time, in a process of its own that is bounded in memory and time.
 
+use std::env;
 use std::path::Path;
-use std::process::ExitCode;
 use std::time::Instant;
 
-use super::{Inspection, ProgramError, Tuning};
+use shellrt_api::v0::config::Bytes;
+use wasmtime::component::Component;
+use wasmtime::Module;
 
-/// The first argument with which the plugin's executable runs [`child_main`].
-pub const CHILD_MODE: &str = "compile-program";
+use super::config::{engine, Purpose};
+use super::{component, core, inspect, Inspection, Kind, ProgramError, Tuning};
 
 /// What to compile, and within which bounds.
 #[derive(Debug, Clone)]
 pub struct CompileRequest<'a> {
     /// The program.
     pub wasm: &'a Path,
-    /// Where the compiled program goes. It appears there complete and synchronised, or not at all.
+    /// Where the compiled program goes. It appears there complete and synchronised, or not at all; a
+    /// process that dies in between leaves a file beside it whose name ends in `.tmp`.
     pub output: &'a Path,
     /// What changes the compiled code.
     pub tuning: Tuning,
@@ -33,40 +36,83 @@ pub struct Limits {
     pub memory: u64,
 }
 
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            program: 256 << 20,
+            memory: 4 << 30,
+        }
+    }
+}
+
 impl Limits {
-    /// The limits that the environment sets, or their defaults.
+    /// The limits that the environment sets, or their defaults. The variables are sizes as in a
+    /// config, like `64m`.
     ///
     /// # Errors
     /// [`ProgramError::Environment`] where a variable is no size.
     pub fn from_environment() -> Result<Limits, ProgramError> {
+        let size = |name: &'static str, default: u64| match env::var(name) {
+            Ok(text) => match text.parse::<Bytes>() {
+                Ok(size) => Ok(size.0),
+                Err(source) => Err(ProgramError::Environment { name, source }),
+            },
+            Err(_) => Ok(default),
+        };
+        let Limits { program, memory } = Limits::default();
         Ok(Limits {
-            program: 256 << 20,
-            memory: 4 << 30,
+            program: size("SHELLRT_WASM_MAX_PROGRAM", program)?,
+            memory: size("SHELLRT_WASM_COMPILE_MEMORY", memory)?,
         })
     }
 }
 
-/// Compiles `wasm` in this process.
+/// Compiles `wasm` in this process, and checks that its imports have the right types.
 ///
 /// # Errors
 /// What [`super::inspect`] says, and what only the compiler finds.
 pub fn compile(wasm: &[u8], tuning: Tuning) -> Result<Vec<u8>, ProgramError> {
-    let _ = (wasm, tuning);
-    Err(ProgramError::NoStart)
+    let inspection = inspect(wasm)?;
+    compile_kind(wasm, inspection.kind, tuning)
 }
 
-/// Inspects and compiles a program in a child of this process.
-///
-/// # Errors
-/// What [`super::inspect`] and [`compile`] say; code 19 where it ran out of memory or disk, code 20
-/// at the deadline.
-pub fn compile_in_child(request: &CompileRequest) -> Result<Inspection, ProgramError> {
-    let _ = request;
-    Err(ProgramError::NoStart)
+/// Compiles what is known to be of this kind.
+pub(super) fn compile_kind(
+    wasm: &[u8],
+    kind: Kind,
+    tuning: Tuning,
+) -> Result<Vec<u8>, ProgramError> {
+    let compiled = |error: wasmtime::Error| ProgramError::Compile(error.into());
+    let linked = |error: wasmtime::Error| ProgramError::WrongImports(error.into());
+    let engine = engine(tuning, Purpose::Compile).map_err(ProgramError::Engine)?;
+    match kind {
+        Kind::Core => {
+            let module = Module::from_binary(&engine, wasm).map_err(compiled)?;
+            let linker =
+                core::linker(&engine).map_err(|error| ProgramError::Engine(error.into()))?;
+            linker.instantiate_pre(&module).map_err(linked)?;
+            module.serialize().map_err(compiled)
+        }
+        Kind::Command | Kind::Http => {
+            let program = Component::from_binary(&engine, wasm).map_err(compiled)?;
+            let linker = component::linker(&engine);
+            let linker = linker.map_err(|error| ProgramError::Engine(error.into()))?;
+            linker.instantiate_pre(&program).map_err(linked)?;
+            program.serialize().map_err(compiled)
+        }
+    }
 }
 
-/// What the child runs: `main` calls it when its first argument is [`CHILD_MODE`], before anything
-/// else. It reads its task from stdin and answers on stdout.
-pub fn child_main() -> ExitCode {
-    ExitCode::FAILURE
+/// Whether a program of `size` bytes may be compiled.
+pub(super) fn check_size(size: u64, limits: Limits) -> Result<(), ProgramError> {
+    if size > limits.program {
+        return Err(ProgramError::TooLarge {
+            size,
+            limit: limits.program,
+        });
+    }
+    Ok(())
 }
+
+/// A report that crosses from the child to its parent.
+pub(super) type Answer = Result<Inspection, ProgramError>;

@@ -10,19 +10,30 @@
 //! 4. [`run`] runs it once, in a process of its own.
 
 mod check;
+mod child;
 mod compile;
+mod component;
 mod config;
+mod core;
+mod end;
 mod error;
+mod grants;
+mod http;
+mod input;
 mod inspect;
+mod limits;
+mod names;
+mod network;
+mod outgoing;
 mod output;
 mod run;
 
 pub use self::check::check_config;
-pub use self::compile::{
-    child_main, compile, compile_in_child, CompileRequest, Limits, CHILD_MODE,
-};
-pub use self::config::Tuning;
+pub use self::child::{child_main, compile_in_child, CHILD_MODE};
+pub use self::compile::{compile, CompileRequest, Limits};
+pub use self::config::{Tuning, VERSION};
+pub use self::end::End;
 pub use self::error::{EngineError, ProgramError, StartError};
 pub use self::inspect::{inspect, Inspection, Kind};
 pub use self::output::Output;
-pub use self::run::{run, End, Program, Settings};
+pub use self::run::{run, Program, Settings};

@@ -1,0 +1,186 @@
+//! The conformance suite must be able to fail: `fake_plugin.py` keeps the protocol, and with
+//! `FAKE_FAULT` breaks it in one way, which the suite must notice.
+
+use std::path::Path;
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use serde_json::{json, Value};
+
+#[path = "conformance/engine.rs"]
+mod engine;
+
+use engine::Outcome;
+
+/// A fault, a case that must fail with it, and words that the failure must say.
+const FAULTS: &[(&str, &str, &str)] = &[
+    ("adds_nothing_to_list", "list::v0", "\"modules\" is missing"),
+    ("any_config", "create::config_unknown_key", "not \"err\""),
+    ("any_version", "envelope::version_0_2_0", "\"_version\" is"),
+    ("deaf_to_hang_up", "logs::hang_up_idle", "it goes on"),
+    ("dies_silently", "start::v0", "no answer on stdout"),
+    ("does_not_stop", "stop::v0", "\"running\""),
+    ("exit_0", "status::missing_module", "ended with"),
+    ("hangs", "version::v0", "has not ended after"),
+    (
+        "image_before_name",
+        "create::name_before_the_image",
+        "the code is 8",
+    ),
+    ("keeps_stdout_open", "start::v0", "still open"),
+    ("leaves_processes", "remove::force", "left over"),
+    ("no_kind", "start::missing_module", "\"detail.kind\""),
+    ("no_nul", "logs::created", "no NUL follows"),
+    ("not_sorted", "list::sorted", "not sorted"),
+    (
+        "nul_after_an_error",
+        "status::missing_module",
+        "NUL follows an error",
+    ),
+    ("own_version", "envelope::version_0_1_7", "\"_version\""),
+    (
+        "panic_on_stdout",
+        "start::missing_module",
+        "not exactly one JSON object",
+    ),
+    (
+        "reads_to_the_end",
+        "envelope::stdin_stays_open",
+        "has not ended after",
+    ),
+    ("text_for_numbers", "status::v0", "\"started_at\""),
+    ("two_objects", "version::v0", "not exactly one JSON object"),
+    (
+        "type_before_version",
+        "envelope::version_before_the_rest",
+        "the code is 3",
+    ),
+    ("wrong_code", "create::exists", "the code is 5"),
+];
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::from_args();
+    let mut trials = Vec::new();
+    for planned in suite("")?.1 {
+        let name = format!("none::{}", planned.name);
+        trials.push(Trial::ignorable_test(name, move || {
+            match suite_run("", &planned.name)? {
+                Outcome::Passed => Ok(Completion::Completed),
+                Outcome::LeftOut(why) => Ok(Completion::ignored_with(why)),
+                Outcome::Failed(why) => Err(why.into()),
+            }
+        }));
+    }
+    for (fault, case, words) in FAULTS {
+        trials.push(Trial::test(
+            format!("fault::{fault}"),
+            move || match suite_run(fault, &format!("fake::{case}"))? {
+                Outcome::Failed(why) if why.contains(words) => Ok(()),
+                Outcome::Failed(why) => {
+                    Err(format!("{case} fails, but does not say {words:?}:\n{why}").into())
+                }
+                _ => Err(format!("{case} does not fail").into()),
+            },
+        ));
+    }
+    trials.push(Trial::test("every_fault_is_known", every_fault_is_known));
+    trials.push(Trial::test("gaps", gaps));
+    libtest_mimic::run(&arguments, trials).exit()
+}
+
+/// The folder of the plugin's file, and the trials of the fake plugin with `fault`.
+fn suite(fault: &str) -> anyhow::Result<(tempfile::TempDir, Vec<engine::Planned>)> {
+    suite_of(&plugin_file(fault))
+}
+
+fn suite_of(file: &Value) -> anyhow::Result<(tempfile::TempDir, Vec<engine::Planned>)> {
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("fake.json"), file.to_string())?;
+    let planned = engine::plan(folder.path(), &engine::folder("cases"))?;
+    Ok((folder, planned))
+}
+
+/// Runs one trial of the fake plugin with `fault`.
+fn suite_run(fault: &str, name: &str) -> Result<Outcome, Failed> {
+    run_of(&plugin_file(fault), name)
+}
+
+fn run_of(file: &Value, name: &str) -> Result<Outcome, Failed> {
+    let (_folder, planned) = suite_of(file)?;
+    match planned.iter().find(|planned| planned.name == name) {
+        Some(planned) => Ok(planned.run()),
+        None => Err(format!("there is no trial {name:?}").into()),
+    }
+}
+
+/// A fault that is nowhere in the plugin would prove nothing, and one that is not listed here is
+/// never tried.
+fn every_fault_is_known() -> Result<(), Failed> {
+    let program = std::fs::read_to_string(engine::folder("fake_plugin.py"))?;
+    let mut there: Vec<_> = program
+        .split("FAULT ")
+        .skip(1)
+        .filter_map(|rest| {
+            rest.strip_prefix("== ")
+                .or(rest.strip_prefix("!= "))?
+                .split('"')
+                .nth(1)
+        })
+        .collect();
+    there.sort_unstable();
+    there.dedup();
+    let listed: Vec<_> = FAULTS.iter().map(|(fault, ..)| *fault).collect();
+    match there == listed {
+        true => Ok(()),
+        false => Err(format!("in the plugin: {there:?}\nlisted: {listed:?}").into()),
+    }
+}
+
+/// A known gap is no failure while it fails, and is one as soon as it passes.
+fn gaps() -> Result<(), Failed> {
+    let mut file = plugin_file("exit_0");
+    file["gaps"] = json!([{"case": "status::missing_module", "reason": "to be seen"}]);
+    match run_of(&file, "fake::status::missing_module")? {
+        Outcome::LeftOut(why) if why.contains("to be seen") => {}
+        _ => return Err("a known gap is not taken as such".into()),
+    }
+    file["environment"]["FAKE_FAULT"] = "".into();
+    match run_of(&file, "fake::status::missing_module")? {
+        Outcome::Failed(why) if why.contains("known gap") => Ok(()),
+        _ => Err("a gap that is none any more is not noticed".into()),
+    }
+}
+
+/// As the files under `plugins/`.
+fn plugin_file(fault: &str) -> Value {
+    let shell = |script: &str| {
+        // An image is any file; this one is there for every trial.
+        let image = "file:${guests}/exit_0.wasm";
+        json!({"image": image, "config": {"image": image, "command": ["sh", "-c", script]}})
+    };
+    let program: &Path = &engine::folder("fake_plugin.py");
+    json!({
+        "program": program,
+        "environment": {"FAKE_STATE": "${state}", "FAKE_FAULT": fault},
+        "messages": [
+            "create", "exec", "img_list", "img_pull", "img_remove", "list", "logs", "remove",
+            "restart", "start", "status", "stop", "version", "wait",
+        ],
+        "config_types": ["process"],
+        "config_type": "process",
+        "programs": {
+            "args": shell("printf '%s\\n' first 'second word' ''"),
+            "binary": shell("printf '\\000\\377\\376\\r\\n\\n\\000\\303\\n\\033[0m\\r\\200'"),
+            "both": shell("echo out 1; echo err 1 >&2; echo out 2; echo err 2 >&2"),
+            "echo": shell("cat"),
+            "env": shell("env"),
+            "exit_0": shell("exit 0"),
+            "exit_7": shell("exit 7"),
+            "forever": shell("exec sleep 1000000"),
+            "large": shell("yes 0123456789abcde | head -n 65536"),
+            "late": shell("echo first; sleep 2; echo second"),
+            "lines": shell("echo one; echo two; echo three"),
+            "partial": shell("printf 'whole\\nunfin'; printf ished"),
+            "ticks": shell("while echo tick; do sleep 0.02; done"),
+        },
+    })
+}

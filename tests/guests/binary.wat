@@ -1,0 +1,10 @@
+;; Writes NUL, bytes that are no UTF-8, carriage returns and line ends, and no line end at last.
+(module
+  (import "wasi_snapshot_preview1" "fd_write"
+    (func $fd_write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 100) "\00\ff\fe\r\n\n\00\c3\n\1b[0m\r\80")
+  (func (export "_start")
+    (i32.store (i32.const 0) (i32.const 100))
+    (i32.store (i32.const 4) (i32.const 15))
+    (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))))

@@ -66,12 +66,57 @@ pub enum Error {
         /// What is wrong, and what would do.
         reason: String,
     },
+    /// An image reference that is a path can't be read.
+    #[error(
+        "invalid image reference {reference:?}: {reason}; a local one is \"file:PATH\" or \
+         \"oci:DIRECTORY[:TAG]\""
+    )]
+    Reference {
+        /// The text as given.
+        reference: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A local image is not where the reference says.
+    #[error("{reference:?} is not there: {reason}")]
+    NotThere {
+        /// The reference.
+        reference: String,
+        /// What is missing and what to do.
+        reason: String,
+    },
+    /// The disk has no room for the image.
+    #[error(
+        "the image needs {needed} bytes and the disk of {path:?} has {available} left; make room \
+         (\"prune\" helps), or set {ROOT_VARIABLE} to a directory elsewhere"
+    )]
+    DiskFull {
+        /// The state directory.
+        path: PathBuf,
+        /// What is still to be fetched, in bytes.
+        needed: u64,
+        /// What is free, in bytes.
+        available: u64,
+    },
+    /// Whoever waits for the answer went away, so the work was given up.
+    #[error("the reader of the answer went away")]
+    HungUp,
     /// The request's time is over.
     #[error("{0}")]
     Timeout(String),
     /// A monitor died before it said anything.
     #[error("the monitor of module {0:?} died at its start; the kernel log may say why")]
     MonitorDied(String),
+    /// The process of an engine died before it was ready.
+    #[error(
+        "the engine of module {name:?} {how} before it was ready; the module's log may say why"
+    )]
+    EngineDied {
+        /// The module.
+        name: String,
+        /// How, in words.
+        how: String,
+    },
     /// There is no place for the state.
     #[error("there is no place for the state; set {ROOT_VARIABLE} or HOME")]
     NoRoot,
@@ -119,12 +164,19 @@ pub enum Error {
 impl Error {
     /// The operating system refuses something with a file.
     pub fn file(doing: &'static str, path: &Path, source: io::Error) -> Self {
-        Error::File { doing, path: path.to_owned(), source }
+        Error::File {
+            doing,
+            path: path.to_owned(),
+            source,
+        }
     }
 
     /// The operating system refuses something else.
     pub fn system(doing: &'static str, source: impl Into<io::Error>) -> Self {
-        Error::System { doing, source: source.into() }
+        Error::System {
+            doing,
+            source: source.into(),
+        }
     }
 
     /// The code on the wire.
@@ -143,9 +195,16 @@ impl Error {
             Error::ImageNotFound(_) => Code::IMAGE_NOT_FOUND,
             Error::ImageInUse { .. } => Code::IMAGE_IN_USE,
             Error::ImageInvalid { .. } => Code::IMAGE_INVALID,
+            Error::Reference { .. } => Code::INVALID_REFERENCE,
+            Error::NotThere { .. } => Code::REGISTRY_NOT_FOUND,
+            Error::DiskFull { .. } => Code::OUT_OF_RESOURCES,
+            // Nobody is there to read it.
+            Error::HungUp => Code::TIMEOUT,
             Error::Timeout(_) => Code::TIMEOUT,
             Error::NoRoot | Error::Foreign { .. } => Code::PERMISSION_DENIED,
-            Error::MonitorDied(_) | Error::Damaged { .. } => Code::RUNTIME_ERROR,
+            Error::MonitorDied(_) | Error::EngineDied { .. } | Error::Damaged { .. } => {
+                Code::RUNTIME_ERROR
+            }
             Error::File { source, .. } | Error::System { source, .. } => os::code(source),
         }
     }

@@ -46,7 +46,11 @@ impl Store {
         let found = fs::metadata(&root).map_err(|source| Error::file("open", &root, source))?;
         let user = rustix::process::geteuid().as_raw();
         if found.uid() != user || found.mode() & 0o022 != 0 {
-            return Err(Error::Foreign { path: root, owner: found.uid(), user });
+            return Err(Error::Foreign {
+                path: root,
+                owner: found.uid(),
+                user,
+            });
         }
         for part in ["lock", "downloads", "images", "programs", "modules"] {
             make_dir(&root.join(part))?;
@@ -62,6 +66,11 @@ impl Store {
     /// The boot id for which the modules that were due have been started.
     pub fn boot(&self) -> PathBuf {
         self.root.join("boot")
+    }
+
+    /// Held by whoever starts the modules that are due after a boot.
+    pub fn boot_lock(&self) -> PathBuf {
+        self.root.join("lock").join(".boot")
     }
 
     /// The current file of events.
@@ -132,7 +141,8 @@ pub fn make_dir(path: &Path) -> Result<(), Error> {
 
 /// Writes a JSON file: to a temporary name, to the disk, then to its own name, then the directory.
 pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), Error> {
-    let bytes = serde_json::to_vec(value).map_err(|source| Error::file("write", path, source.into()))?;
+    let bytes =
+        serde_json::to_vec(value).map_err(|source| Error::file("write", path, source.into()))?;
     write_file(path, &bytes)
 }
 
@@ -171,7 +181,10 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
     match fs::read(path) {
         Ok(bytes) => serde_json::from_slice(&bytes)
             .map(Some)
-            .map_err(|source| Error::Damaged { path: path.to_owned(), source }),
+            .map_err(|source| Error::Damaged {
+                path: path.to_owned(),
+                source,
+            }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(Error::file("read", path, source)),
     }
@@ -189,5 +202,17 @@ pub fn remove(path: &Path) -> Result<(), Error> {
             Err(Error::file("remove", path, source))
         }
         _ => Ok(()),
+    }
+}
+
+/// The bytes that a file or a directory tree takes; what can't be read counts nothing.
+pub fn size(path: &Path) -> u64 {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => {
+            let entries = fs::read_dir(path).into_iter().flatten().flatten();
+            entries.map(|entry| size(&entry.path())).sum()
+        }
+        Ok(found) => found.len(),
+        Err(_) => 0,
     }
 }

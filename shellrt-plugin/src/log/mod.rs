@@ -19,17 +19,24 @@
 //! - [`Reader`] gives back what is there now, by [`Query`].
 //! - [`Follow`] goes on with what is appended, until the module has ended.
 
+mod files;
 mod follow;
 mod read;
+mod record;
+mod select;
+#[cfg(test)]
+mod tests;
+mod watch;
 mod write;
 
 pub use follow::Follow;
 pub use read::Reader;
 pub use write::{Options, Writer};
 
+pub use shellrt_api::v0::logs::Stream;
 use shellrt_api::v0::Code;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Which records, and how they are shown. The default is everything, as the module wrote it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,15 +61,6 @@ pub struct Query {
     pub timestamps: bool,
     /// Which streams; default both.
     pub streams: Streams,
-}
-
-/// One of the two outputs of a module.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Stream {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
 }
 
 /// A choice of streams; the default is both.
@@ -124,6 +122,11 @@ pub enum Error {
 }
 
 impl Error {
+    fn open(dir: &Path, source: io::Error) -> Error {
+        let path = dir.to_owned();
+        Error::Open { path, source }
+    }
+
     /// The code for the wire.
     pub fn code(&self) -> Code {
         match self {

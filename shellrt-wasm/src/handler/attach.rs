@@ -1,0 +1,79 @@
+//! `attach`: a module's live output, and its input.
+
+use std::io::{ErrorKind, Read};
+use std::thread;
+
+use shellrt_api::v0::attach::{Request, Response};
+use shellrt_api::v0::plugin::Reply;
+use shellrt_api::v0::{Code, Error as WireError};
+
+use crate::error::Error;
+use crate::module::attach::{feed, Attached, Wanted};
+use crate::module::{Module, State};
+use crate::Context;
+
+/// Attaches.
+pub fn handle(context: &Context, request: Request) -> Result<Reply, Error> {
+    let Request {
+        name,
+        stdin,
+        streams,
+        close_stdin,
+    } = request;
+    let module = Module::find(&context.store, &name)?;
+    if module.now()?.state() == State::Exited {
+        let what = "has ended; start it first, or read its logs";
+        return Err(Error::WrongState { name, what });
+    }
+    if stdin && !module.definition.config.stdin {
+        let what = "was created without \"stdin\": true, so it has none to attach to";
+        return Err(Error::WrongState { name, what });
+    }
+    if stdin && module.now()?.state() == State::Active && module.is_stdin_closed() {
+        let what = "had its stdin closed by an earlier attach; restart it to open it again";
+        return Err(Error::WrongState { name, what });
+    }
+    let input = match context.input.take() {
+        Some(input) if stdin => Some(after_nul(input)?),
+        _ => None,
+    };
+    let wanted = Wanted::from_request(streams.as_deref());
+    let attached = Attached::new(
+        Module::find(&context.store, &name)?,
+        wanted,
+        context.deadline,
+    )?;
+    if let Some(input) = input {
+        thread::spawn(move || {
+            if let Err(error) = feed(&module, input, close_stdin) {
+                log::warn!("{error}");
+            }
+        });
+    }
+    Ok(Reply::stream(
+        shellrt_api::v0::Response::Attach(Response {}),
+        attached,
+    ))
+}
+
+/// The input after the NUL that separates it from the request. An input that ends before is empty.
+fn after_nul(mut input: Box<dyn Read + Send>) -> Result<Box<dyn Read + Send>, Error> {
+    let mut byte = [0];
+    loop {
+        match input.read(&mut byte) {
+            Ok(0) => return Ok(input),
+            Ok(_) if byte[0] == 0 => return Ok(input),
+            Ok(_) if byte[0].is_ascii_whitespace() => {}
+            Ok(_) => {
+                let message =
+                    "with \"stdin\" the request must be followed by one NUL, then the input";
+                return Err(Error::Wire(WireError::message(
+                    Code::INVALID_REQUEST,
+                    message,
+                )));
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(source) => return Err(Error::system("read stdin", source)),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! `create`: checks everything that can be checked, then makes the module.
+
+use shellrt_api::v0::config::{self, wasm};
+use shellrt_api::v0::create::{Request, Response};
+use shellrt_api::v0::{Code, Error as WireError};
+use shellrt_plugin::lock::Lock;
+use shellrt_plugin::{log, names};
+
+use crate::cgroup::Cgroup;
+use crate::engine::{self, Tuning};
+use crate::error::Error;
+use crate::event;
+use crate::image;
+use crate::module::{Definition, Module};
+use crate::Context;
+
+/// Makes a module.
+pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
+    let Request {
+        name,
+        env,
+        config_type,
+        config,
+    } = request;
+    let name = names::check(&name)?;
+    if config_type != wasm::CONFIG_TYPE {
+        let message = format!("this plugin has no config_type {config_type:?}; use \"wasm\"");
+        let error = WireError::message(Code::INVALID_CONFIG, message);
+        return Err(Error::Wire(error.with("path", "/config_type")));
+    }
+    let config: wasm::Config = config::decode(&config)?;
+    check_env(&env)?;
+    check_limits(&name, &config)?;
+
+    let store = &context.store;
+    let _order = Lock::exclusive(&store.module_lock(&name), context.deadline)?;
+    if store.module(&name).exists() && Module::find(store, name.as_str()).is_ok() {
+        return Err(Error::ModuleExists(name.to_string()));
+    }
+    let record = image::find(store, &config.image)?
+        .ok_or_else(|| Error::ImageNotFound(config.image.clone()))?;
+    engine::check_config(record.kind, &config)?;
+    let tuning = Tuning {
+        fuel: config.fuel.is_some(),
+    };
+    image::compiled(store, &record.program, tuning, context.deadline)?;
+
+    // From the look at the record to the module that holds its program, nobody may remove it.
+    let _images = Lock::exclusive(&store.images_lock(), context.deadline)?;
+    let image = image::find(store, &config.image)?
+        .ok_or_else(|| Error::ImageNotFound(config.image.clone()))?;
+    let definition = Definition {
+        created_at: event::now(),
+        env,
+        config,
+        image,
+    };
+    Module::create(store, name.clone(), definition)?;
+    event::record(
+        store,
+        name.as_str(),
+        shellrt_api::v0::events::Kind::Created,
+        None,
+    );
+    Ok(Response::default())
+}
+
+/// What no environment can hold.
+fn check_env(env: &std::collections::BTreeMap<String, String>) -> Result<(), Error> {
+    for (key, value) in env {
+        let is_wrong = key.is_empty() || key.contains(['=', '\0']) || value.contains('\0');
+        if is_wrong {
+            let message = format!(
+                "the environment variable {key:?} can't be: a name is not empty and has no \"=\", and \
+                 neither name nor value has a NUL"
+            );
+            let error = WireError::message(Code::INVALID_REQUEST, message);
+            return Err(Error::Wire(error.with("path", "/env")));
+        }
+    }
+    Ok(())
+}
+
+/// Limits that this machine or the log can't keep are refused, never dropped.
+fn check_limits(name: &names::ModuleName, config: &wasm::Config) -> Result<(), Error> {
+    if let Some(cpus) = config.cpus {
+        if !(cpus.is_finite() && cpus > 0.0) {
+            return Err(config::invalid("/cpus", "it must be greater than 0").into());
+        }
+        drop(Cgroup::new(
+            &format!("{}-{name}-check", std::process::id()),
+            cpus,
+        )?);
+    }
+    let log = &config.log;
+    if log.max_size.0 == 0 {
+        return Err(config::invalid("/log/max_size", "it must be at least 1 byte").into());
+    }
+    if log.max_files == 0 || log.max_files > log::Options::MOST_FILES {
+        let reason = format!("it must be from 1 to {}", log::Options::MOST_FILES);
+        return Err(config::invalid("/log/max_files", &reason).into());
+    }
+    Ok(())
+}

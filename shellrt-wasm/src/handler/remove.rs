@@ -1,0 +1,44 @@
+//! `remove`: removes a module with its log and its state.
+
+use shellrt_api::v0::events::Kind;
+use shellrt_api::v0::remove::{Request, Response};
+use shellrt_plugin::lock::Lock;
+use shellrt_plugin::names;
+
+use crate::error::Error;
+use crate::event;
+use crate::image;
+use crate::module::stop::{ask, wait_or_kill, Patience};
+use crate::module::{Module, State};
+use crate::Context;
+
+/// Removes a module.
+pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
+    let Request { name, force } = request;
+    let store = &context.store;
+    let order = Lock::exclusive(&store.module_lock(&names::check(&name)?), context.deadline)?;
+    let module = match Module::find(store, &name) {
+        Ok(module) => module,
+        Err(error) => {
+            // The lock's file was made for nothing; whoever waits for it notices.
+            order.remove()?;
+            return Err(error);
+        }
+    };
+    if module.now()?.state() == State::Active {
+        if !force {
+            return Err(Error::WrongState {
+                name,
+                what: "runs; stop it first, or use force",
+            });
+        }
+        if ask(&module)? {
+            wait_or_kill(&module, Patience::None, context.deadline)?;
+        }
+    }
+    module.remove(store)?;
+    event::record(store, &name, Kind::Removed, None);
+    order.remove()?;
+    image::collect(store)?;
+    Ok(Response {})
+}

@@ -1,0 +1,103 @@
+//! Starting a module: forks its monitor and waits until that says that the engine is ready, or why
+//! not.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::Instant;
+
+use rustix::pipe::{pipe_with, PipeFlags};
+use rustix::process::{kill_process, Pid, Signal};
+use shellrt_api::v0;
+use shellrt_plugin::hangup::{Hangup, Wake};
+use shellrt_plugin::lock::Lock;
+
+use super::{monitor, Module, State};
+use crate::error::Error;
+use crate::process::{self, Fork};
+use crate::store::{self, Store};
+
+/// Starts `module`; one that runs stays as it is. The caller holds the module's lock, and has no
+/// threads.
+///
+/// # Errors
+/// Why it can't be started, from the engine; then it is as it was before.
+pub fn start(store: &Store, module: &Module, deadline: Option<Instant>) -> Result<(), Error> {
+    if module.now()?.state() == State::Active {
+        return Ok(());
+    }
+    // The last monitor has written the end and may not be gone yet.
+    let lock = Lock::exclusive(&module.lock(), deadline)?;
+    let was_stopped = module.is_stopped();
+    store::remove(&module.stop_mark())?;
+    let started = fork_monitor(store, module, lock, deadline);
+    if started.is_err() && was_stopped {
+        store::write_file(&module.stop_mark(), b"")?;
+    }
+    started
+}
+
+fn fork_monitor(
+    store: &Store,
+    module: &Module,
+    lock: Lock,
+    deadline: Option<Instant>,
+) -> Result<(), Error> {
+    let (answer, starter) =
+        pipe_with(PipeFlags::CLOEXEC).map_err(|errno| Error::system("make a pipe", errno))?;
+    let lock = lock.into_fd();
+    let monitor = match process::fork()
+        .map_err(|source| Error::system("start a process", source))?
+    {
+        Fork::Child => {
+            let name = format!("shellrt {}", module.name);
+            let keep = [lock.as_raw_fd(), starter.as_raw_fd()];
+            match process::detach(&name, &keep) {
+                Ok(()) => monitor::run(store, module, lock, starter),
+                Err(source) => monitor::refuse(&starter, Error::system("detach a process", source)),
+            }
+        }
+        Fork::Parent(monitor) => monitor,
+    };
+    // The child has copies of both; the lock is held as long as one of the two is open.
+    drop(starter);
+    drop(lock);
+    read_answer(module, monitor, answer, deadline)
+}
+
+/// Reads what the monitor says: `ok`, an error, or nothing where it died.
+fn read_answer(
+    module: &Module,
+    monitor: Pid,
+    answer: OwnedFd,
+    deadline: Option<Instant>,
+) -> Result<(), Error> {
+    loop {
+        let rest = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let wake = Hangup::stdout().wait(&[answer.as_fd()], rest);
+        match wake.map_err(|source| Error::system("wait", source))? {
+            Wake::Ready => break,
+            Wake::Timeout => {
+                // The engine dies with its monitor, and nothing was written down yet.
+                let _ = kill_process(monitor, Signal::KILL);
+                return Err(Error::Timeout(format!(
+                    "module {:?} was not ready in time; nothing was started",
+                    module.name.as_str()
+                )));
+            }
+            // The start goes on: whoever repeats the request finds the module running.
+            Wake::HungUp => break,
+        }
+    }
+    let mut text = Vec::new();
+    File::from(answer)
+        .read_to_end(&mut text)
+        .map_err(|source| Error::system("read from the monitor", source))?;
+    if text == monitor::OK {
+        return Ok(());
+    }
+    match serde_json::from_slice::<v0::Error>(&text) {
+        Ok(error) => Err(Error::Wire(error)),
+        Err(_) => Err(Error::MonitorDied(module.name.to_string())),
+    }
+}

@@ -1,0 +1,114 @@
+//! Stopping a module: ask, wait, kill.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use shellrt_plugin::hangup::Hangup;
+use shellrt_plugin::lock::Lock;
+
+use super::{Module, Now};
+use crate::error::Error;
+use crate::store::{self, Store};
+
+/// How long a program may take to end by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// No time at all.
+    None,
+    /// So long, then it is killed.
+    For(Duration),
+    /// As long as it likes.
+    Endless,
+}
+
+impl Patience {
+    /// From a request's seconds: 0 kills at once, a negative number waits without end.
+    pub fn from_seconds(seconds: i64) -> Self {
+        match u64::try_from(seconds) {
+            Ok(0) => Patience::None,
+            Ok(seconds) => Patience::For(Duration::from_secs(seconds)),
+            Err(_) => Patience::Endless,
+        }
+    }
+}
+
+/// Stops `module` and waits until it has ended; one that does not run stays as it is. The module's
+/// lock is held only while it is asked to end, so that a more urgent request can overtake.
+///
+/// # Errors
+/// [`Error::Timeout`] at `deadline`; the module is asked to end all the same.
+pub fn stop(
+    store: &Store,
+    module: &Module,
+    patience: Patience,
+    deadline: Option<Instant>,
+) -> Result<(), Error> {
+    {
+        let _order = Lock::exclusive(&store.module_lock(&module.name), deadline)?;
+        if !ask(module)? {
+            return Ok(());
+        }
+    }
+    wait_or_kill(module, patience, deadline)
+}
+
+/// Marks the module as stopped and tells its monitor; false where it does not run.
+pub fn ask(module: &Module) -> Result<bool, Error> {
+    let monitor = match module.now()? {
+        Now::Created | Now::Exited(..) => return Ok(false),
+        Now::Running(run) | Now::Restarting(run, _) => run.monitor,
+    };
+    // The mark comes first: whatever happens then, the module is not restarted.
+    store::write_file(&module.stop_mark(), b"")?;
+    monitor
+        .signal(Signal::TERM)
+        .map_err(|source| Error::system("signal the monitor", source))?;
+    Ok(true)
+}
+
+/// Waits until the module has ended; kills it when `patience` is over.
+pub fn wait_or_kill(
+    module: &Module,
+    patience: Patience,
+    deadline: Option<Instant>,
+) -> Result<(), Error> {
+    let hangup = Hangup::stdout();
+    let asked_until = match patience {
+        Patience::None => Some(Instant::now()),
+        Patience::For(time) => Instant::now().checked_add(time),
+        Patience::Endless => None,
+    };
+    let until = [asked_until, deadline].into_iter().flatten().min();
+    if patience != Patience::None && module.wait_for_end(&hangup, until)? {
+        return Ok(());
+    }
+    let is_late = deadline.is_some_and(|deadline| deadline <= Instant::now());
+    if is_late || asked_until.is_none_or(|until| until > Instant::now()) {
+        // The deadline, or nobody listens any more.
+        return Err(Error::Timeout(format!(
+            "module {:?} has been asked to end and has not ended yet; repeat the request with a \
+             timeout to kill it",
+            module.name.as_str()
+        )));
+    }
+    // A run may begin in this moment, so look and kill until the monitor has seen the mark.
+    loop {
+        if let Now::Running(run) = module.now()? {
+            let killed = run.engine.signal(Signal::KILL);
+            killed.map_err(|source| Error::system("kill the engine", source))?;
+        }
+        let soon = Instant::now() + Duration::from_millis(500);
+        if module.wait_for_end(
+            &hangup,
+            Some(deadline.map_or(soon, |deadline| deadline.min(soon))),
+        )? {
+            return Ok(());
+        }
+        if hangup.is_hung_up() || deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return Err(Error::Timeout(format!(
+                "module {:?} has been killed and its end has not been seen yet",
+                module.name.as_str()
+            )));
+        }
+    }
+}

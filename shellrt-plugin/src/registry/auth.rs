@@ -340,3 +340,83 @@ fn sensitive(text: String) -> Option<HeaderValue> {
     header.set_sensitive(true);
     Some(header)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::hosts::upstream;
+    use super::*;
+
+    fn host(registry: &str) -> Host {
+        let settings = Settings::from_env(&Default::default()).unwrap();
+        Host::new(upstream(registry).unwrap(), &settings, registry)
+    }
+
+    #[test]
+    fn docker_hubs_refusal_may_mean_a_missing_repository() {
+        let error = host("docker.io").unauthorized("library/nope", String::new());
+        assert_eq!(error.code(), shellrt_api::v0::Code::REGISTRY_UNAUTHORIZED);
+        let text = error.to_string();
+        assert!(
+            text.contains("check the name") && text.contains("docker login docker.io"),
+            "{text}"
+        );
+        let text = host("example.com")
+            .unauthorized("a", String::new())
+            .to_string();
+        assert!(!text.contains("check the name"), "{text}");
+    }
+
+    #[test]
+    fn challenges_are_those_of_the_specifications() {
+        let of = |lines: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(WWW_AUTHENTICATE, line.parse().unwrap());
+            }
+            match Challenge::of(&headers) {
+                Some(Challenge::Basic) => "basic".to_owned(),
+                Some(Challenge::Bearer {
+                    realm,
+                    service,
+                    scope,
+                }) => {
+                    format!(
+                        "{realm} {} {}",
+                        service.unwrap_or_default(),
+                        scope.unwrap_or_default()
+                    )
+                }
+                None => "none".to_owned(),
+            }
+        };
+        // The first is the example of the token authentication specification.
+        let example = "Bearer realm=\"https://auth.docker.io/token\",\
+            service=\"registry.docker.io\",scope=\"repository:samalba/my-app:pull,push\"";
+        let parsed =
+            "https://auth.docker.io/token registry.docker.io repository:samalba/my-app:pull,push";
+        assert_eq!(of(&[example]), parsed);
+        assert_eq!(of(&["Basic realm=\"x\"", example]), parsed);
+        assert_eq!(
+            of(&["Basic realm=\"x\", bearer realm=\"https://t\""]),
+            "https://t  "
+        );
+        assert_eq!(of(&["Basic realm=\"x\""]), "basic");
+        assert_eq!(of(&["Negotiate"]), "none");
+        assert_eq!(of(&["Bearer service=\"x\""]), "none");
+        assert_eq!(of(&[]), "none");
+    }
+
+    #[tokio::test]
+    async fn a_password_does_not_go_to_a_token_service_in_the_open() {
+        let host = host("example.com");
+        let token = Token {
+            host: &host,
+            realm: "http://tokens.example.com/token".to_owned(),
+            service: None,
+            scope: None,
+        };
+        let login = credentials::password("me", "hunter2");
+        let error = token.fetch("a", &login).await.unwrap_err();
+        assert!(error.to_string().contains("without encryption"), "{error}");
+    }
+}

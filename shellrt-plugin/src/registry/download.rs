@@ -82,6 +82,17 @@ struct Partial {
     path: PathBuf,
 }
 
+impl Drop for Partial {
+    /// An empty file is of no use to anybody. It is removed under the lock, so nobody else's is.
+    fn drop(&mut self) {
+        let is_empty = self.file.metadata().is_ok_and(|file| file.len() == 0);
+        if is_empty && self.has_its_name().is_ok_and(|has| has) {
+            // It is in nobody's way if it stays.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
 /// How often a waiting process looks whether the lock is free. It polls, because a blocking wait
 /// could not be given up when the caller goes away.
 const LOCK_POLL: Duration = Duration::from_millis(100);
@@ -108,16 +119,24 @@ impl Partial {
                     Err(error) => return Err(Error::file("lock", &path)(error.into())),
                 }
             }
-            // Whoever had the lock before may have renamed the file or removed it.
-            let own = file.metadata().map_err(Error::file("read", &path))?;
-            match std::fs::metadata(&path) {
-                Ok(named) if (named.dev(), named.ino()) == (own.dev(), own.ino()) => {
-                    return Ok(Some(Partial { file, path }));
-                }
-                Ok(_) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(Error::file("read", &path)(error)),
+            let path = path.clone();
+            let partial = Partial { file, path };
+            // Whoever had the lock before may have renamed the file or removed it, also between
+            // the two first steps here.
+            let is_named = partial.has_its_name();
+            if is_named.map_err(Error::file("read", &partial.path))? && !is_there(finished, size)? {
+                return Ok(Some(partial));
             }
+        }
+    }
+
+    /// Whether the open file is still the one at its path.
+    fn has_its_name(&self) -> std::io::Result<bool> {
+        let own = self.file.metadata()?;
+        match std::fs::metadata(&self.path) {
+            Ok(named) => Ok((named.dev(), named.ino()) == (own.dev(), own.ino())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
@@ -163,7 +182,7 @@ impl Partial {
     }
 
     /// Syncs the file and gives it its name; after this a power loss does no harm.
-    async fn keep(self, path: &Path) -> Result<(), Error> {
+    async fn keep(&self, path: &Path) -> Result<(), Error> {
         let file = self.clone_file()?;
         let (from, to) = (self.path.clone(), path.to_owned());
         let kept = blocking(move || {
@@ -175,8 +194,6 @@ impl Partial {
             }
         })
         .await;
-        // The lock is held until here, so that nobody begins anew between syncing and renaming.
-        drop(self.file);
         kept.map_err(Error::file("finish", path))
     }
 

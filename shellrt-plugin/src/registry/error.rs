@@ -231,6 +231,17 @@ impl Error {
         }
     }
 
+    /// The error as a plugin answers it: with its code, its causes, and what is known of trying
+    /// again.
+    pub fn answer(&self) -> shellrt_api::v0::Error {
+        let answer = shellrt_api::v0::Error::new(self.code(), self);
+        let answer = answer.with("retryable", self.retryable());
+        match self.retry_after_ms() {
+            Some(wait) => answer.with("retry_after_ms", wait),
+            None => answer,
+        }
+    }
+
     /// Whether the same request may succeed later without anybody changing anything.
     pub fn retryable(&self) -> bool {
         match self {
@@ -354,5 +365,11 @@ mod tests {
         assert_eq!(error.retry_after_ms(), Some(1500));
         assert!(error.retryable());
         assert_eq!(error.code(), Code::REGISTRY_UNREACHABLE);
+        assert_eq!(error.answer().detail["retry_after_ms"], 1500);
+        let error = Error::HostsFile {
+            path: "/x".into(),
+            reason: String::new(),
+        };
+        assert!(!error.answer().retryable());
     }
 }

@@ -8,6 +8,7 @@ use reqwest::header::HeaderMap;
 use reqwest::Url;
 
 use super::hosts_file;
+use super::transport::place;
 use super::Error;
 
 /// A host that may be asked for the content of a registry.
@@ -170,9 +171,9 @@ fn certificates(folder: &Path, registry: &str) -> Result<Vec<Endpoint>, Error> {
 /// The request's credentials are for the registry itself: the `server`, and any `host` that is the
 /// place where the registry lives anyway.
 fn mark_upstream(found: &mut [Endpoint], registry: &str) -> Result<(), Error> {
-    let own = upstream(registry)?.api.origin();
+    let own = place(&upstream(registry)?.api);
     for endpoint in found {
-        if endpoint.api.origin() == own {
+        if place(&endpoint.api) == own {
             endpoint.upstream = true;
             endpoint.namespace = None;
         }

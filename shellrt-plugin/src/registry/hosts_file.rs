@@ -43,10 +43,7 @@ pub(super) fn parse(text: &str, folder: &Path, registry: &str) -> Result<Vec<End
     let mut own = upstream(registry).map_err(|error| error.to_string())?;
     if let Some(url) = server.filter(|url| !url.is_empty()) {
         own = last.endpoint(Some(url))?;
-        let elsewhere = upstream(registry).map_err(|error| error.to_string())?;
-        if own.api.origin() != elsewhere.api.origin() {
-            own.namespace = Some(registry.to_owned());
-        }
+        own.namespace = Some(registry.to_owned());
     } else {
         if !last.tls.is_default() {
             // Somebody has set up TLS for this host, so it is meant, also on the loopback.

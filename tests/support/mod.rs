@@ -1,0 +1,3 @@
+//! Fixtures.
+
+pub mod registry;

@@ -5,6 +5,9 @@
 //! out of a tar where it lies in one, `program` keeps and compiles it, and `record` is written last:
 //! where there is a record, everything it names is on the disk.
 
+mod config;
+mod layout;
+mod patience;
 mod program;
 mod record;
 mod source;

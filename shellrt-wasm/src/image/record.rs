@@ -42,8 +42,10 @@ pub struct Record {
     pub program: String,
     /// What kind of program it is.
     pub kind: Kind,
-    /// The program's path in the image and the arguments that always follow it; empty where the
-    /// image does not say.
+    /// What the program finds as its own name, `argv[0]`: its path in the image, or where that has
+    /// no paths the last part of the reference.
+    pub name: String,
+    /// The arguments that always come first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub entrypoint: Vec<String>,
     /// The arguments after those, where the module's config gives none.
@@ -96,6 +98,12 @@ pub fn users(store: &Store, record: &Record) -> Result<Vec<String>, Error> {
 }
 
 impl Record {
+    /// The program's arguments, without its name, where the module's config has `command`.
+    pub fn arguments(&self, command: &[String]) -> Vec<String> {
+        let command = if command.is_empty() { &self.command } else { command };
+        self.entrypoint.iter().chain(command).cloned().collect()
+    }
+
     /// Whether the program is there too, which only somebody's meddling with the store changes.
     pub fn is_whole(&self, store: &Store) -> bool {
         program::file(store, &self.program).is_file()

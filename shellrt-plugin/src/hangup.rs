@@ -152,3 +152,106 @@ fn half_close(output: BorrowedFd<'_>) -> PollFlags {
         _ => PollFlags::empty(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::io::Write;
+    use std::net::{Shutdown, TcpListener, TcpStream};
+    use std::os::unix::net::UnixStream;
+    use std::thread;
+
+    const NOW: Option<Duration> = Some(Duration::ZERO);
+    const LONG: Option<Duration> = Some(Duration::from_secs(30));
+
+    #[test]
+    fn a_pipe_is_hung_up_when_its_reader_is_closed() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let second_reader = reader.try_clone().unwrap();
+        let mut full = writer.try_clone().unwrap();
+        let hangup = Hangup::of(writer.into());
+        assert!(!hangup.is_hung_up());
+        full.write_all(b"unread").unwrap();
+        drop(reader);
+        assert!(!hangup.is_hung_up(), "it has another reader");
+        let waiting = thread::spawn(move || hangup.wait(&[], LONG).unwrap());
+        thread::sleep(Duration::from_millis(20));
+        assert!(!waiting.is_finished());
+        drop(second_reader);
+        assert_eq!(waiting.join().unwrap(), Wake::HungUp);
+    }
+
+    #[test]
+    fn a_unix_socket_is_hung_up_when_its_peer_is_closed() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let hangup = Hangup::of(ours.into());
+        assert!(!hangup.is_hung_up());
+        // A client that ended its request, or a shell that wants a pipe.
+        theirs.shutdown(Shutdown::Write).unwrap();
+        assert!(!hangup.is_hung_up());
+        let waiting = thread::spawn(move || hangup.wait(&[], LONG).unwrap());
+        thread::sleep(Duration::from_millis(20));
+        assert!(!waiting.is_finished());
+        drop(theirs);
+        assert_eq!(waiting.join().unwrap(), Wake::HungUp);
+    }
+
+    #[test]
+    fn a_tcp_socket_is_hung_up_when_its_peer_is_closed() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let theirs = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (ours, _) = listener.accept().unwrap();
+        let hangup = Hangup::of(ours.into());
+        assert!(!hangup.is_hung_up());
+        drop(theirs);
+        assert_eq!(hangup.wait(&[], LONG).unwrap(), Wake::HungUp);
+    }
+
+    #[test]
+    fn files_and_devices_have_no_reader_that_goes_away() {
+        let null = File::options().write(true).open("/dev/null").unwrap();
+        for file in [null, tempfile::tempfile().unwrap()] {
+            let hangup = Hangup::of(file.into());
+            assert!(!hangup.is_hung_up());
+            let before = Instant::now();
+            let timeout = Duration::from_millis(30);
+            assert_eq!(hangup.wait(&[], Some(timeout)).unwrap(), Wake::Timeout);
+            assert!(before.elapsed() >= timeout);
+        }
+    }
+
+    #[test]
+    fn inputs_are_watched_too() {
+        let (_reader, output) = std::io::pipe().unwrap();
+        let hangup = Hangup::of(output.into());
+        let (first, _first_writer) = std::io::pipe().unwrap();
+        let (second, mut writer) = std::io::pipe().unwrap();
+        let wait = |timeout| {
+            hangup
+                .wait(&[first.as_fd(), second.as_fd()], timeout)
+                .unwrap()
+        };
+        assert_eq!(wait(NOW), Wake::Timeout);
+        assert_eq!(wait(Some(Duration::from_millis(5))), Wake::Timeout);
+        writer.write_all(b"x").unwrap();
+        assert_eq!(wait(LONG), Wake::Ready);
+        assert_eq!(wait(None), Wake::Ready);
+        drop(writer);
+        assert_eq!(
+            wait(Some(Duration::MAX)),
+            Wake::Ready,
+            "the end is something to read"
+        );
+    }
+
+    #[test]
+    fn a_hang_up_comes_before_inputs() {
+        let (reader, output) = std::io::pipe().unwrap();
+        let hangup = Hangup::of(output.into());
+        let (input, mut writer) = std::io::pipe().unwrap();
+        writer.write_all(b"x").unwrap();
+        drop(reader);
+        assert_eq!(hangup.wait(&[input.as_fd()], LONG).unwrap(), Wake::HungUp);
+    }
+}

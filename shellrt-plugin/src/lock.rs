@@ -224,3 +224,164 @@ impl Pause {
         self.0 = (self.0 * 2).min(Duration::from_millis(50));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::process::{Command, Stdio};
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::thread;
+
+    fn soon(ms: u64) -> Option<Instant> {
+        Some(Instant::now() + Duration::from_millis(ms))
+    }
+
+    #[test]
+    fn one_holds_it_and_others_wait() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        assert!(!Lock::is_held(&path).unwrap());
+        assert!(!path.exists());
+        let lock = Lock::exclusive(&path, None).unwrap();
+        assert!(Lock::is_held(&path).unwrap());
+        assert!(Lock::try_exclusive(&path).unwrap().is_none());
+        let before = Instant::now();
+        let refused = Lock::exclusive(&path, soon(100)).unwrap_err();
+        assert!(before.elapsed() >= Duration::from_millis(100));
+        assert!(matches!(refused, Error::Timeout { .. }));
+        assert_eq!(refused.code(), Code::TIMEOUT);
+        assert!(Lock::shared(&path, soon(0)).is_err());
+
+        let waiting = {
+            let path = path.clone();
+            thread::spawn(move || drop(Lock::exclusive(&path, soon(10_000)).unwrap()))
+        };
+        thread::sleep(Duration::from_millis(20));
+        drop(lock);
+        waiting.join().unwrap();
+        assert!(!Lock::is_held(&path).unwrap());
+        assert!(Lock::try_exclusive(&path).unwrap().is_some());
+        let mode = fs::metadata(&path).unwrap().permissions();
+        assert_eq!(
+            std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777,
+            0o600
+        );
+    }
+
+    #[test]
+    fn shared_locks_stand_beside_each_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let one = Lock::shared(&path, None).unwrap();
+        let two = Lock::shared(&path, soon(0)).unwrap();
+        assert!(!Lock::is_held(&path).unwrap());
+        assert!(Lock::try_exclusive(&path).unwrap().is_none());
+        drop(one);
+        assert!(Lock::exclusive(&path, soon(10)).is_err());
+        drop(two);
+        assert!(Lock::exclusive(&path, soon(0)).is_ok());
+    }
+
+    #[test]
+    fn links_and_missing_directories_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, link) = (dir.path().join("lock"), dir.path().join("link"));
+        fs::write(&path, "").unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        for path in [&link, &dir.path().join("missing/lock")] {
+            let error = Lock::exclusive(path, None).unwrap_err();
+            assert!(matches!(error, Error::Os { .. }), "{error}");
+            assert!(error.to_string().contains(path.to_str().unwrap()));
+        }
+        assert!(Lock::is_held(&link).is_err());
+        assert!(!Lock::is_held(&dir.path().join("missing/lock")).unwrap());
+    }
+
+    /// Everybody takes the lock and deletes the file while holding it; never are there two.
+    #[test]
+    fn deleting_it_lets_no_two_in() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let inside = AtomicU32::new(0);
+        let entered = AtomicU32::new(0);
+        thread::scope(|scope| {
+            for worker in 0..8 {
+                let (path, inside, entered) = (&path, &inside, &entered);
+                scope.spawn(move || {
+                    for round in 0..300 {
+                        let lock = match (worker + round) % 3 {
+                            0 => Lock::exclusive(path, None).unwrap(),
+                            1 => Lock::exclusive(path, soon(60_000)).unwrap(),
+                            _ => match Lock::try_exclusive(path).unwrap() {
+                                Some(lock) => lock,
+                                None => continue,
+                            },
+                        };
+                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                        entered.fetch_add(1, Ordering::SeqCst);
+                        thread::yield_now();
+                        assert_eq!(inside.fetch_sub(1, Ordering::SeqCst), 1);
+                        if (worker + round) % 2 == 0 {
+                            lock.remove().unwrap();
+                        }
+                    }
+                });
+            }
+        });
+        assert!(entered.into_inner() >= 1600);
+    }
+
+    /// Those who only look never make a free lock seem taken.
+    #[test]
+    fn looking_disturbs_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let done = AtomicU32::new(0);
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while done.load(Ordering::SeqCst) == 0 {
+                        Lock::is_held(&path).unwrap();
+                    }
+                });
+            }
+            let mut taken = 0;
+            for _ in 0..500 {
+                let lock = Lock::try_exclusive(&path).unwrap();
+                taken += u32::from(lock.is_some());
+            }
+            done.store(1, Ordering::SeqCst);
+            assert_eq!(taken, 500);
+        });
+    }
+
+    /// A process that holds the lock and is killed, and one that inherited it.
+    #[test]
+    fn it_lives_and_dies_with_the_processes_that_have_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let lock = Lock::exclusive(&path, None).unwrap();
+        // A copy that is the child's stdin, for want of a fork without `unsafe`.
+        let fd = lock.into_fd();
+        let mut child = Command::new("sleep")
+            .arg("100")
+            .stdin(Stdio::from(fd))
+            .spawn()
+            .unwrap();
+        assert!(Lock::is_held(&path).unwrap());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!Lock::is_held(&path).unwrap());
+        assert!(Lock::exclusive(&path, soon(0)).is_ok());
+
+        // It is not inherited by a program that is merely started.
+        let lock = Lock::exclusive(&path, None).unwrap();
+        let mut child = Command::new("sleep").arg("100").spawn().unwrap();
+        drop(lock);
+        let held = Lock::is_held(&path).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!held);
+    }
+}

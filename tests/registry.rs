@@ -1,4 +1,5 @@
 //! The registry client against a real registry, through a proxy that breaks what it is told to.
+#![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

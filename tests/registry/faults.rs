@@ -220,7 +220,10 @@ async fn a_stalled_layer_goes_on() {
     setup.proxy.fault("blobs", Fault::Stall(250_000), 1);
     let mut settings = setup.place.settings(&[]);
     settings.read_timeout = Duration::from_millis(500);
+    let begun = Instant::now();
     let done = setup.download_by(&Client::new(settings)).await.unwrap();
+    // The proxy itself would end the connection after ten seconds.
+    assert!(begun.elapsed() < Duration::from_secs(8));
     assert_eq!(done.bytes_fetched, SIZE as u64);
     assert_eq!(setup.ranges(), ["", "bytes=250000-499999"]);
 }

@@ -142,6 +142,15 @@ async fn mirrors_are_asked_first_and_told_for_whom() {
         (before, 1)
     );
 
+    // The password is not for the mirror, even if that asks for one.
+    hosts("");
+    let (mirrored, up) = (mirror.seen("").len(), upstream.seen("").len());
+    mirror.fault("", Fault::Status(401, "www-authenticate", "Basic realm=\"m\""), 2);
+    let client = place.client_with("me", "s3same");
+    client.manifest(&app).await.unwrap();
+    assert_eq!((mirror.seen("").len(), upstream.seen("").len()), (mirrored + 1, up + 1));
+    client.head(&app).await.unwrap();
+
     // What fails is followed by the upstream, in the middle of a layer, too.
     hosts("");
     mirror.fault("manifests", Fault::Status(500, "x-y", "z"), 1);
@@ -151,10 +160,9 @@ async fn mirrors_are_asked_first_and_told_for_whom() {
     let done = place.path("done").join(descriptor(&bytes).digest.hex());
     std::fs::remove_file(done).unwrap();
     assert_eq!(pull(&place, &place.client(), &app).await.unwrap(), bytes);
-    assert_eq!(upstream.seen("manifests").len(), 2);
+    assert_eq!(upstream.seen("manifests").len(), 4);
     assert_eq!(mirror.bytes("blobs") - blobs, 50_000);
     assert_eq!(upstream.bytes("blobs"), 150_000);
-    assert!(!upstream.seen("manifests")[1].path.is_empty());
 }
 
 #[tokio::test]

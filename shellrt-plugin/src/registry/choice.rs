@@ -25,11 +25,14 @@ impl Image {
     }
 }
 
+/// What gives a platform its place: the lowest number is the best, `None` does not suit.
+type Rank = dyn Fn(&Platform) -> Option<u32> + Send + Sync;
+
 /// Which image of an index is wanted.
 #[derive(Clone)]
 pub struct Choice {
     wanted: String,
-    rank: Arc<dyn Fn(&Platform) -> Option<u32> + Send + Sync>,
+    rank: Arc<Rank>,
 }
 
 impl Choice {

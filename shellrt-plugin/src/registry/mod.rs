@@ -39,6 +39,7 @@ mod platform;
 mod reference;
 mod retry;
 mod settings;
+mod token;
 mod transport;
 
 pub use blob::{Blob, Resume};

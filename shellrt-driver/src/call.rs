@@ -17,6 +17,9 @@ use crate::redact::Redactor;
 /// How much longer than its deadline a plugin may take to undo what it began and to say so.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// An answer's whole object, and what follows it.
+type Answer = (Map<String, Value>, Stream);
+
 /// How this run of the driver calls its plugin.
 pub struct Call {
     typed: OsString,
@@ -108,10 +111,7 @@ impl Call {
     }
 
     /// Sends `request` and returns the answer as it came. `None`: it was a dry run.
-    pub fn exchange<M: v0::Message>(
-        &self,
-        request: &M,
-    ) -> Result<Option<(Map<String, Value>, Stream)>, Failure> {
+    pub fn exchange<M: v0::Message>(&self, request: &M) -> Result<Option<Answer>, Failure> {
         let Some(payload) = self.payload(request)? else {
             return Ok(None);
         };

@@ -1,5 +1,6 @@
 //! Which plugin is meant.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -57,6 +58,9 @@ fn candidates(typed: &OsStr, beside: Option<&Path>, path: &OsStr) -> Vec<PathBuf
     if !full && !typed.is_empty() {
         candidates.extend(folders().map(|folder| folder.join(typed)));
     }
+    // PATH may name a folder twice.
+    let mut seen = BTreeSet::new();
+    candidates.retain(|candidate| seen.insert(candidate.clone()));
     candidates
 }
 

@@ -29,7 +29,7 @@ class Failure(Exception):
 
 def read_object():
     """Reads up to the end of the first object, and not further than the input has come."""
-    text, depth, quoted, seen = b"", 0, False, 0
+    text, depth, quoted, seen, begun = bytearray(), 0, False, 0, False
     while True:
         if FAULT == "reads_to_the_end":
             chunk = sys.stdin.buffer.read()
@@ -38,8 +38,10 @@ def read_object():
         if not chunk:
             raise Failure(2, "the request ends before its object does")
         text += chunk
-        if text.lstrip(b" \t\r\n")[:1] not in (b"", b"{"):
-            raise Failure(2, "the request is not a JSON object")
+        if not begun and (first := chunk.lstrip(b" \t\r\n")[:1]):
+            begun = True
+            if first != b"{":
+                raise Failure(2, "the request is not a JSON object")
         while match := re.compile(rb'\\.|["{}\[\]]', re.DOTALL).search(text, seen):
             mark, seen = match.group(), match.end()
             if mark == b'"':
@@ -102,9 +104,9 @@ def main():
         unknown = str(request.get("_type")) not in HANDLERS
         if FAULT == "type_before_version" and unknown:
             raise Failure(3, "there is no such message")
-        if not isinstance(wanted, str):
-            raise Failure(2, "\"_version\" is missing or not a string")
-        if not re.fullmatch(r"0\.1\.(0|[1-9][0-9]*)", wanted) and FAULT != "any_version":
+        if "_version" not in request:
+            raise Failure(2, "\"_version\" is missing")
+        if not re.fullmatch(r"0\.1\.(0|[1-9][0-9]*)", str(wanted)) and FAULT != "any_version":
             raise Failure(1, "this plugin speaks 0.1", supported=["0.1.0"])
         version = "0.1.0" if FAULT == "own_version" else wanted
         if not isinstance(request.get("_type"), str):

@@ -1,12 +1,12 @@
 //! The engine of the conformance suite: finds the cases and the plugins, makes a trial of each pair
 //! and runs it.
 //!
-//! - `format`: what stands in a case and in a plugin file
+//! - `format`: what stands in a case, `plugin`: what stands in a plugin's file
 //! - `fill`: `${...}`, `"..."` and bytes in JSON
 //! - `process`: one request to one plugin process
 //! - `check`: what must hold for every answer, `shape`: what must stand in which response, and
 //!   `matching`: what a case expects beyond that
-//! - `trial`: a case's life: state directory, `given`, steps, cleaning up
+//! - `trial`: a case's life: state directory, `given`, `steps`, cleaning up
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,14 +24,19 @@ mod format;
 mod leftovers;
 #[path = "matching.rs"]
 mod matching;
+#[path = "plugin.rs"]
+mod plugin;
 #[path = "process.rs"]
 mod process;
 #[path = "shape.rs"]
 mod shape;
+#[path = "steps.rs"]
+mod steps;
 #[path = "trial.rs"]
 mod trial;
 
-use format::{Case, Plugin};
+use format::Case;
+use plugin::Plugin;
 
 /// A trial: one case with one plugin.
 pub struct Planned {

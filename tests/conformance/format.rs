@@ -1,8 +1,7 @@
-//! What stands in a case (`cases/<message>/<what>.json`) and in a plugin's file
-//! (`plugins/<plugin>.json`). A key that is not known here is an error.
+//! What stands in a case (`cases/<message>/<what>.json`). A key that is not known here is an error.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{bail, ensure, Context};
 use serde::Deserialize;
@@ -48,6 +47,9 @@ pub struct Case {
     /// The case is about something that v0 does not have.
     #[serde(default)]
     pub addition: bool,
+    /// Only for plugins that pull images.
+    #[serde(default)]
+    pub images: bool,
     /// Files in `${files}`: bytes by name.
     #[serde(default)]
     pub files: BTreeMap<String, Value>,
@@ -222,68 +224,6 @@ impl OneOrMany {
     }
 }
 
-/// A plugin to test.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Plugin {
-    /// The executable: a name, or a path relative to the file that it stands in.
-    pub program: String,
-    /// How to build it, for whoever reads that it is missing.
-    #[serde(default)]
-    pub build: String,
-    /// Its environment, beside `PATH` and `HOME`.
-    #[serde(default)]
-    pub environment: BTreeMap<String, String>,
-    /// The messages that it serves.
-    pub messages: Vec<String>,
-    /// The config types that it serves.
-    pub config_types: Vec<String>,
-    /// `${config_type}`.
-    pub config_type: String,
-    /// `${module}`.
-    #[serde(default = "web")]
-    pub module: String,
-    /// Whether it serves what the protocol added to v0's messages.
-    #[serde(default = "yes")]
-    pub additions: bool,
-    /// The programs that cases need, by kind.
-    pub programs: BTreeMap<String, Program>,
-    /// What is known not to work.
-    #[serde(default)]
-    pub gaps: Vec<Gap>,
-    /// Where the file stands.
-    #[serde(skip)]
-    pub folder: PathBuf,
-}
-
-/// A program as the plugin runs it.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Program {
-    /// `${image}`; null where the plugin has no images.
-    #[serde(default)]
-    pub image: Value,
-    /// `${config}`.
-    pub config: Value,
-}
-
-/// A case that does not pass; it is run all the same, and passing is a failure.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Gap {
-    /// `message::what`, or `message::*`.
-    pub case: String,
-    pub reason: String,
-}
-
-fn web() -> String {
-    "web".to_owned()
-}
-
-fn yes() -> bool {
-    true
-}
-
 impl Case {
     /// Reads a case and checks that its steps can be read.
     pub fn read(path: &Path) -> anyhow::Result<Case> {
@@ -314,6 +254,7 @@ impl Case {
             program: None,
             config_type: None,
             addition: false,
+            images: false,
             files: BTreeMap::new(),
             steps: vec![json!({"send": {"_type": message}, "expect": {"code": 3}})],
         }
@@ -329,7 +270,7 @@ impl Case {
     }
 
     /// The messages that the steps send.
-    fn sends(&self) -> impl Iterator<Item = &str> {
+    pub fn sends(&self) -> impl Iterator<Item = &str> {
         self.steps
             .iter()
             .filter_map(|step| step.get("send")?.get("_type")?.as_str())
@@ -381,51 +322,8 @@ impl Step {
     }
 }
 
-impl Plugin {
-    /// Reads a plugin's file.
-    pub fn read(path: &Path) -> anyhow::Result<Plugin> {
-        let mut plugin: Plugin = read(path)?;
-        plugin.folder = path.parent().unwrap_or(Path::new(".")).to_owned();
-        for message in &plugin.messages {
-            let known = MESSAGES.contains(&message.as_str());
-            ensure!(known, "{}: there is no message {message:?}", path.display());
-        }
-        Ok(plugin)
-    }
-
-    /// Why a case says nothing about this plugin.
-    pub fn leaves_out(&self, case: &Case) -> Option<String> {
-        if case.addition && !self.additions {
-            return Some("the plugin serves v0 without additions".to_owned());
-        }
-        if let Some(wanted) = &case.config_type {
-            if !self.config_types.contains(wanted) {
-                return Some(format!(
-                    "the plugin does not serve the config type {wanted:?}"
-                ));
-            }
-        }
-        let serves = |message: &str| self.messages.iter().any(|served| served == message);
-        let missing = case
-            .sends()
-            .find(|sent| MESSAGES.contains(sent) && !serves(sent))?;
-        Some(format!(
-            "the case needs the message {missing:?}, which the plugin does not serve"
-        ))
-    }
-
-    /// The gap that lists `case` (`message::what`).
-    pub fn gap(&self, case: &str) -> Option<&Gap> {
-        self.gaps
-            .iter()
-            .find(|gap| match gap.case.strip_suffix('*') {
-                Some(prefix) => case.starts_with(prefix),
-                None => gap.case == case,
-            })
-    }
-}
-
-fn read<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
+/// Reads a JSON file.
+pub fn read<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
     let text = std::fs::read(path).with_context(|| format!("{}", path.display()))?;
     serde_json::from_slice(&text).with_context(|| format!("{}", path.display()))
 }

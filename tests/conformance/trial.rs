@@ -14,13 +14,13 @@ use serde_json::{json, Value};
 
 use super::check::{self, parts};
 use super::fill::{bytes, fill, Names};
-use super::format::{Case, Expect, Given, Plugin, Send, Step};
+use super::format::{Case, Expect, Given};
 use super::leftovers;
-use super::matching;
+use super::plugin::Plugin;
 use super::process::{Answer, Running};
 
 /// How long a step may take where the case says nothing else.
-const DEADLINE: Duration = Duration::from_secs(20);
+pub const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Runs `case` with `plugin`; what went wrong is told with everything that was sent and answered.
 pub fn run(plugin: &Plugin, case: &Case) -> Result<(), String> {
@@ -33,17 +33,20 @@ pub fn run(plugin: &Plugin, case: &Case) -> Result<(), String> {
     outcome.map_err(|error| format!("case: {}\n{error:#}", case.about))
 }
 
-struct Trial<'a> {
+/// A case that is being run.
+pub struct Trial<'a> {
     plugin: &'a Plugin,
     program: PathBuf,
-    folder: tempfile::TempDir,
-    names: Names,
-    background: BTreeMap<String, (Value, Running)>,
+    /// Everything that the trial and its plugin write is in here.
+    pub folder: tempfile::TempDir,
+    pub names: Names,
+    /// The steps in the background: request and process.
+    pub background: BTreeMap<String, (Value, Running)>,
 }
 
 impl<'a> Trial<'a> {
     fn new(plugin: &'a Plugin, case: &Case) -> anyhow::Result<Self> {
-        let program = find(plugin)?;
+        let program = plugin.find()?;
         let folder = tempfile::Builder::new().prefix("shellrt-case-").tempdir()?;
         let mut names = Names::new();
         for name in ["state", "guests", "files", "home"] {
@@ -89,7 +92,7 @@ impl<'a> Trial<'a> {
     /// Brings about what there is before the first step.
     fn given(&mut self, case: &Case) -> anyhow::Result<()> {
         let module = self.plugin.module.clone();
-        if case.given >= Given::Image && self.serves("img_pull") {
+        if case.given >= Given::Image && self.plugin.serves("img_pull") {
             let image = self.name("image");
             self.ok(json!({"_type": "img_pull", "image": image, "credentials": {}}))?;
         }
@@ -127,171 +130,10 @@ impl<'a> Trial<'a> {
         }
     }
 
-    fn steps(&mut self, case: &Case) -> anyhow::Result<()> {
-        for (number, step) in case.steps.iter().enumerate() {
-            self.step(step)
-                .with_context(|| format!("step {} of {}: {step}", number + 1, case.steps.len()))?;
-        }
-        if let Some(id) = self.background.keys().next() {
-            bail!("the step {id:?} in the background is never finished");
-        }
-        Ok(())
-    }
-
-    fn step(&mut self, step: &Value) -> anyhow::Result<()> {
-        // `${n}` is only known once the requests are made.
-        let several = step.get("parallel").is_some();
-        let mut names = self.names.clone();
-        if several {
-            names.insert("n".to_owned(), "${n}".into());
-        }
-        let step = Step::read(&fill(step, &names)?)?;
-        let expectations = step.expectations()?;
-        match step {
-            Step::Send(send) if send.parallel.is_some() => self.parallel(&send, &expectations),
-            Step::Send(send) => self.send(*send, &expectations[0]),
-            Step::Await(step) => {
-                let within = deadline(step.deadline);
-                let (_, running) = self.background(&step.id)?;
-                let has = step
-                    .has
-                    .as_ref()
-                    .map(bytes)
-                    .transpose()?
-                    .unwrap_or_default();
-                let came = running.wait_for(within, |stdout| match parts(stdout) {
-                    Ok(parts) => parts
-                        .stream
-                        .is_some_and(|stream| matching::contains(stream, &has)),
-                    Err(_) => false,
-                });
-                if came {
-                    return Ok(());
-                }
-                let (_, running) = self.take(&step.id)?;
-                bail!(
-                    "it did not come within {within:?}\n{}",
-                    running.finish(Duration::ZERO)
-                )
-            }
-            Step::Feed(step) => {
-                let bytes = bytes(&step.bytes)?;
-                self.background(&step.id)?.1.feed(bytes)
-            }
-            Step::CloseStdin(step) => {
-                self.background(&step.id)?.1.close_stdin();
-                Ok(())
-            }
-            Step::Finish(step) => {
-                let (request, running) = self.take(&step.id)?;
-                let answer = running.finish(deadline(step.deadline));
-                judge(&request, &answer, &expectations[0])?;
-                self.save(&step.save, &answer)
-            }
-            Step::HangUp(step) => {
-                let within = deadline(step.deadline);
-                let (_, mut running) = self.take(&step.id)?;
-                running.hang_up();
-                let answer = running.finish(within);
-                match answer.overdue {
-                    Some(_) => bail!("its reader has gone away, and it goes on\n{answer}"),
-                    None => Ok(()),
-                }
-            }
-            Step::StateLacks(step) => {
-                let state = self.folder.path().join("state");
-                step.state_lacks
-                    .iter()
-                    .try_for_each(|part| lacks(&state, part.as_bytes()))
-            }
-        }
-    }
-
-    fn send(&mut self, send: Send, expect: &Expect) -> anyhow::Result<()> {
-        let within = deadline(send.deadline);
-        let over = Instant::now() + within;
-        let (request, mut input) = input(&send.send)?;
-        if let Some(more) = &send.stdin {
-            input.extend(bytes(more)?);
-        }
-        loop {
-            let mut command = self.command(&send.environment);
-            let running = Running::start(&mut command, input.clone(), send.hold_stdin)?;
-            if let Some(id) = &send.background {
-                let twice = self.background.insert(id.clone(), (request, running));
-                ensure!(
-                    twice.is_none(),
-                    "there is a step {id:?} in the background already"
-                );
-                return Ok(());
-            }
-            let answer = running.finish(within);
-            match judge(&request, &answer, expect) {
-                Err(_) if send.until && Instant::now() < over => {
-                    thread::sleep(Duration::from_millis(5));
-                }
-                Err(error) => return Err(error),
-                Ok(()) => return self.save(&send.save, &answer),
-            }
-        }
-    }
-
-    /// The same request several times at once: every answer is as one of the expectations says, and
-    /// each of these describes as many answers as its `times`.
-    fn parallel(&mut self, send: &Send, expectations: &[Expect]) -> anyhow::Result<()> {
-        let mut started = Vec::new();
-        for n in 0..send.parallel.unwrap_or(1) {
-            let names = Names::from([("n".to_owned(), n.to_string().into())]);
-            let (request, input) = input(&fill(&send.send, &names)?)?;
-            let mut command = self.command(&send.environment);
-            started.push((
-                request,
-                Running::start(&mut command, input, send.hold_stdin)?,
-            ));
-        }
-        let over = Instant::now() + deadline(send.deadline);
-        let mut counts = vec![0; expectations.len()];
-        let mut all = String::new();
-        for (request, running) in started {
-            let answer = running.finish(over.saturating_duration_since(Instant::now()));
-            let mut reasons = String::new();
-            let mut fits = None;
-            for (index, expect) in expectations.iter().enumerate() {
-                match check::answer(&request, &answer, expect)? {
-                    Ok(()) => fits = fits.or(Some(index)),
-                    Err(reason) => reasons.push_str(&format!("\n{reason}")),
-                }
-            }
-            let index = fits.with_context(|| format!("{}\n{answer}", reasons.trim()))?;
-            counts[index] += 1;
-            all.push_str(&format!("\n{answer}"));
-        }
-        for (expect, count) in expectations.iter().zip(counts) {
-            let times = expect.times.unwrap_or(count);
-            ensure!(
-                count == times,
-                "{count} answers are as {expect:?}, not {times}{all}"
-            );
-        }
-        Ok(())
-    }
-
-    fn save(&mut self, save: &BTreeMap<String, String>, answer: &Answer) -> anyhow::Result<()> {
-        for (name, pointer) in save {
-            let parts = parts(&answer.stdout).map_err(anyhow::Error::msg)?;
-            let response = Value::Object(parts.response);
-            let value = response
-                .pointer(pointer)
-                .with_context(|| format!("no {pointer} to save"))?;
-            self.names.insert(name.clone(), value.clone());
-        }
-        Ok(())
-    }
-
     /// Removes every module and sees that nothing of them is left.
     fn clean_up(&mut self) -> anyhow::Result<()> {
         let mut outcome = Ok(());
-        if self.serves("list") && self.serves("remove") {
+        if self.plugin.serves("list") && self.plugin.serves("remove") {
             outcome = self.remove_all();
         }
         let left = leftovers::none(self.folder.path(), Duration::from_secs(5));
@@ -300,7 +142,7 @@ impl<'a> Trial<'a> {
 
     fn remove_all(&mut self) -> anyhow::Result<()> {
         for name in self.modules()? {
-            if self.serves("stop") {
+            if self.plugin.serves("stop") {
                 self.ok(json!({"_type": "stop", "name": name, "timeout": 0}))?;
             }
             self.ok(json!({"_type": "remove", "name": name, "force": true}))?;
@@ -328,26 +170,12 @@ impl<'a> Trial<'a> {
         Ok(parts(&answer.stdout).map_err(anyhow::Error::msg)?.response)
     }
 
-    fn serves(&self, message: &str) -> bool {
-        self.plugin.messages.iter().any(|served| served == message)
-    }
-
     fn name(&self, name: &str) -> Value {
         self.names.get(name).cloned().unwrap_or_default()
     }
 
-    fn background(&mut self, id: &str) -> anyhow::Result<&mut (Value, Running)> {
-        let found = self.background.get_mut(id);
-        found.with_context(|| format!("there is no step {id:?} in the background"))
-    }
-
-    fn take(&mut self, id: &str) -> anyhow::Result<(Value, Running)> {
-        let found = self.background.remove(id);
-        found.with_context(|| format!("there is no step {id:?} in the background"))
-    }
-
     /// The plugin, in an environment that nothing of this machine sways.
-    fn command(&self, more: &BTreeMap<String, Option<String>>) -> Command {
+    pub fn command(&self, more: &BTreeMap<String, Option<String>>) -> Command {
         let mut command = Command::new(&self.program);
         command
             .env_clear()
@@ -369,12 +197,8 @@ impl<'a> Trial<'a> {
     }
 }
 
-fn deadline(seconds: Option<f64>) -> Duration {
-    seconds.map_or(DEADLINE, Duration::from_secs_f64)
-}
-
 /// The request, null where it is not an object, and its bytes.
-fn input(send: &Value) -> anyhow::Result<(Value, Vec<u8>)> {
+pub fn input(send: &Value) -> anyhow::Result<(Value, Vec<u8>)> {
     let mut request = send.clone();
     let Some(object) = request
         .as_object_mut()
@@ -396,53 +220,12 @@ fn input(send: &Value) -> anyhow::Result<(Value, Vec<u8>)> {
     Ok((request, input))
 }
 
-fn judge(request: &Value, answer: &Answer, expect: &Expect) -> anyhow::Result<()> {
+/// Fails where an answer is not as it must be.
+pub fn judge(request: &Value, answer: &Answer, expect: &Expect) -> anyhow::Result<()> {
     match check::answer(request, answer, expect)? {
         Ok(()) => Ok(()),
         Err(reason) => bail!("{reason}\n{answer}"),
     }
-}
-
-/// The plugin's executable.
-fn find(plugin: &Plugin) -> anyhow::Result<PathBuf> {
-    let name = &plugin.program;
-    if name.contains('/') {
-        let path = plugin.folder.join(name);
-        let path = path
-            .canonicalize()
-            .with_context(|| format!("there is no {}", path.display()))?;
-        return Ok(path);
-    }
-    let mut folders: Vec<PathBuf> = Vec::new();
-    match std::env::var_os("SHELLRT_BIN_DIR") {
-        Some(folder) => folders.push(folder.into()),
-        // The test stands in `target/<profile>/deps`.
-        None => folders.extend(
-            std::env::current_exe()?
-                .ancestors()
-                .nth(2)
-                .map(Path::to_owned),
-        ),
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    folders.extend(std::env::split_paths(&path));
-    let found = folders
-        .iter()
-        .map(|folder| folder.join(name))
-        .find(|path| path.is_file());
-    let found = found.with_context(|| {
-        let first = folders
-            .first()
-            .map(|folder| folder.display().to_string())
-            .unwrap_or_default();
-        format!(
-            "no {name:?} in {first} or on PATH; build it with: {}",
-            plugin.build
-        )
-    })?;
-    found
-        .canonicalize()
-        .with_context(|| format!("{}", found.display()))
 }
 
 /// Makes `guests/*.wat` ready in the trial's directory.
@@ -465,24 +248,4 @@ fn closed_port() -> anyhow::Result<String> {
         .local_addr()?
         .port()
         .to_string())
-}
-
-/// Whether no file under `folder` has `part` in it.
-fn lacks(folder: &Path, part: &[u8]) -> anyhow::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            lacks(&entry.path(), part)?;
-        } else if kind.is_file() {
-            let found = matching::contains(&fs::read(entry.path())?, part);
-            ensure!(
-                !found,
-                "{} has {:?} in it",
-                entry.path().display(),
-                part.escape_ascii().to_string()
-            );
-        }
-    }
-    Ok(())
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use shellrt_plugin::registry::{ImageManifest, Platform};
+use shellrt_plugin::registry::{self, ImageManifest, Platform};
 
 use crate::error::Error;
 
@@ -65,15 +65,22 @@ impl Config {
     /// Where the program is in the image's file system, as the config and the annotations say.
     ///
     /// # Errors
-    /// [`Error::ImageInvalid`] where they say nothing, or what can't be done here.
+    /// [`Error::ImageInvalid`] for what can't be done here, and code 15 where the image is for
+    /// another kind of machine.
     pub(super) fn program(&self, reference: &str, manifest: &ImageManifest) -> Result<String, Error> {
         let refuse = |reason: String| Error::ImageInvalid { image: reference.to_owned(), reason };
-        let Some(path) = self.words().next() else {
-            return match is_compatible(manifest) || self.is_wasm() {
-                true => Ok("/plugin.wasm".to_owned()),
-                false => Err(refuse("its config has no entrypoint that names a program".to_owned())),
+        let path = self.words().next();
+        let is_named_so = path.is_some_and(|path| path.contains(".wasm"));
+        if !self.is_wasm() && !is_compatible(manifest) && !is_named_so {
+            let error = registry::Error::PlatformUnavailable {
+                reference: reference.to_owned(),
+                wanted: "wasi/wasm".to_owned(),
+                available: self.platform().unwrap_or_default().to_string(),
             };
-        };
+            return Err(error.into());
+        }
+        // The "compat" variant has it there.
+        let Some(path) = path else { return Ok("/plugin.wasm".to_owned()) };
         let path = match path.split_once('#') {
             Some((path, "_start")) => path,
             Some((_, function)) => {
@@ -84,12 +91,6 @@ impl Config {
             }
             None => path.as_str(),
         };
-        if !is_compatible(manifest) && !self.is_wasm() && !path.ends_with(".wasm") {
-            return Err(refuse(format!(
-                "it is made for {}, and its entrypoint {path:?} is no webassembly program",
-                self.platform().unwrap_or_default()
-            )));
-        }
         match path.starts_with('/') {
             true => Ok(path.to_owned()),
             false => Ok(format!("{}/{path}", self.config.working_dir)),

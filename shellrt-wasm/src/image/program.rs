@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use shellrt_plugin::lock::{self, Lock};
 
@@ -33,7 +33,7 @@ pub fn compiled(
 }
 
 /// The directory of a program, by the hexadecimal sha256 of its bytes.
-pub fn program_dir(store: &Store, program: &str) -> PathBuf {
+fn program_dir(store: &Store, program: &str) -> PathBuf {
     store.programs().join(program)
 }
 
@@ -130,10 +130,19 @@ impl Held {
         };
         let inspection = compile_in_child(&request)?;
         // What another version or processor had is of no use any more.
-        if let Err(error) = remove_leftovers(&self.store, &self.program) {
+        if let Err(error) = remove_leftovers(&self.store, &self.program, Duration::ZERO) {
             log::warn!("what is left of older compilations can't be removed: {error}");
         }
         Ok((inspection, true))
+    }
+
+    /// As [`compile`](Held::compile), without saying what the program is.
+    pub(super) fn ensure_compiled(&self, deadline: Option<Instant>) -> Result<bool, Error> {
+        let tuning = Tuning::default();
+        if compiled_file(&self.store, &self.program, tuning)?.is_file() {
+            return Ok(false);
+        }
+        self.compile(tuning, deadline).map(|(_, compiled)| compiled)
     }
 
     /// Removes the program where nothing refers to it: what a failed pull does last.
@@ -147,18 +156,24 @@ impl Held {
 }
 
 /// Removes the programs that neither an image nor a module refers to; returns the bytes they took.
-/// A program that is being pulled or compiled stays. The caller holds the lock of the images.
+/// A program that is being pulled or compiled stays.
 ///
 /// # Errors
 /// [`Error::Damaged`]: while it is not known who needs what, nothing is removed.
 pub fn collect(store: &Store) -> Result<u64, Error> {
+    let _images = Lock::exclusive(&store.images_lock(), None)?;
+    collect_older(store, Duration::ZERO)
+}
+
+/// As [`collect`], but only what has not changed for `age`. The caller holds the lock of the images.
+pub(super) fn collect_older(store: &Store, age: Duration) -> Result<u64, Error> {
     let needed = references(store)?;
     let mut bytes = 0;
     for program in list(store)? {
-        if needed.contains(&program) {
+        let dir = program_dir(store, &program);
+        if needed.contains(&program) || store::age(&dir) < age {
             continue;
         }
-        let dir = program_dir(store, &program);
         if let Some(_lock) = Lock::try_exclusive(&dir.join(LOCK))? {
             bytes += store::size(&dir);
             store::remove(&dir)?;
@@ -189,19 +204,19 @@ fn list(store: &Store) -> Result<Vec<String>, Error> {
 /// Removes from all programs what is of no use: compiled forms for another engine or processor, and
 /// what killed processes left; returns the bytes that took. Programs that are being pulled or
 /// compiled are left alone.
-pub(super) fn remove_all_leftovers(store: &Store) -> Result<u64, Error> {
+pub(super) fn remove_all_leftovers(store: &Store, age: Duration) -> Result<u64, Error> {
     let mut bytes = 0;
     for program in list(store)? {
         let lock = program_dir(store, &program).join(LOCK);
         if let Some(_lock) = Lock::try_exclusive(&lock)? {
-            bytes += remove_leftovers(store, &program)?;
+            bytes += remove_leftovers(store, &program, age)?;
         }
     }
     Ok(bytes)
 }
 
 /// The caller holds the program's lock.
-fn remove_leftovers(store: &Store, program: &str) -> Result<u64, Error> {
+fn remove_leftovers(store: &Store, program: &str, age: Duration) -> Result<u64, Error> {
     let dir = program_dir(store, program);
     let mut useful = vec![dir.join(PROGRAM), dir.join(LOCK)];
     for fuel in [false, true] {
@@ -211,7 +226,7 @@ fn remove_leftovers(store: &Store, program: &str) -> Result<u64, Error> {
     let mut bytes = 0;
     for entry in entries {
         let path = entry.map_err(|source| Error::file("list", &dir, source))?.path();
-        if !useful.contains(&path) {
+        if !useful.contains(&path) && store::age(&path) >= age {
             bytes += store::size(&path);
             store::remove(&path)?;
         }

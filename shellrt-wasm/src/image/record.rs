@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -87,14 +88,29 @@ pub fn all(store: &Store) -> Result<Vec<Record>, Error> {
     Ok(records)
 }
 
-/// The names of the modules that were created from the image's reference, sorted.
+/// The names of the modules that were created from the image with this canonical reference, sorted.
 ///
 /// # Errors
 /// [`Error::Damaged`], and what the operating system refuses.
-pub fn users(store: &Store, record: &Record) -> Result<Vec<String>, Error> {
+pub fn users(store: &Store, reference: &str) -> Result<Vec<String>, Error> {
     let modules = Module::all(store)?.into_iter();
-    let users = modules.filter(|module| module.definition.image.reference == record.reference);
+    let users = modules.filter(|module| module.definition.image.reference == reference);
     Ok(users.map(|module| module.name.to_string()).collect())
+}
+
+/// Removes the record with this canonical reference; its program stays until it is collected. The
+/// caller holds the lock of the images.
+///
+/// # Errors
+/// [`Error::ImageNotFound`].
+pub fn remove(store: &Store, reference: &str) -> Result<(), Error> {
+    let path = path(store, reference);
+    match fs::remove_file(&path).and_then(|()| store::sync_dir(&store.images())) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(Error::ImageNotFound(reference.to_owned()))
+        }
+        removed => removed.map_err(|source| Error::file("remove", &path, source)),
+    }
 }
 
 impl Record {
@@ -113,15 +129,6 @@ impl Record {
     pub(super) fn write(&self, store: &Store) -> Result<(), Error> {
         let _images = Lock::exclusive(&store.images_lock(), None)?;
         store::write_json(&path(store, &self.reference), self)
-    }
-
-    /// Removes the record; its program stays until it is collected. The caller holds the lock of
-    /// the images.
-    pub fn remove(&self, store: &Store) -> Result<(), Error> {
-        let path = path(store, &self.reference);
-        store::remove(&path)?;
-        let dir = store.images();
-        store::sync_dir(&dir).map_err(|source| Error::file("remove", &path, source))
     }
 }
 

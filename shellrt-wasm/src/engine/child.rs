@@ -102,7 +102,7 @@ impl From<Reply> for Answer {
 
 // The parent.
 
-fn run(mut command: Command, request: &CompileRequest) -> Answer {
+pub(super) fn run(mut command: Command, request: &CompileRequest) -> Answer {
     let size = fs::metadata(request.wasm)
         .map_err(|source| file("read", request.wasm, source))?
         .len();
@@ -146,7 +146,7 @@ fn run(mut command: Command, request: &CompileRequest) -> Answer {
         .find(|line| !line.is_empty());
     match last_line.map(serde_json::from_slice::<Reply>) {
         Some(Ok(reply)) if status.success() => reply.into(),
-        _ => Err(died(status, &words, request.limits)),
+        _ => Err(died(status, &words)),
     }
 }
 
@@ -205,14 +205,12 @@ fn last_words(mut stderr: impl Read) -> String {
 }
 
 /// Why a child that gave no answer ended.
-fn died(status: ExitStatus, words: &str, limits: Limits) -> ProgramError {
+fn died(status: ExitStatus, words: &str) -> ProgramError {
     // Rust's words before it aborts for lack of memory, and the signal of the system's killer.
     let no_memory =
         words.contains("memory allocation of") || words.contains("Cannot allocate memory");
     if no_memory || status.signal() == Some(libc::SIGKILL) {
-        return ProgramError::CompileMemory {
-            limit: limits.memory,
-        };
+        return ProgramError::CompileMemory(None);
     }
     let how = match words.lines().last() {
         Some(line) => format!("{status}: {line}"),

@@ -9,6 +9,7 @@ use wasmtime::component::Component;
 use wasmtime::Module;
 
 use super::config::{engine, Purpose};
+use super::error::is_out_of_memory;
 use super::{component, core, inspect, Inspection, Kind, ProgramError, Tuning};
 
 /// What to compile, and within which bounds.
@@ -82,7 +83,10 @@ pub(super) fn compile_kind(
     kind: Kind,
     tuning: Tuning,
 ) -> Result<Vec<u8>, ProgramError> {
-    let compiled = |error: wasmtime::Error| ProgramError::Compile(error.into());
+    let compiled = |error: wasmtime::Error| match is_out_of_memory(&error) {
+        true => ProgramError::CompileMemory(Some(error.into())),
+        false => ProgramError::Compile(error.into()),
+    };
     let linked = |error: wasmtime::Error| ProgramError::WrongImports(error.into());
     let engine = engine(tuning, Purpose::Compile).map_err(ProgramError::Engine)?;
     match kind {

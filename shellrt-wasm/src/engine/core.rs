@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 
 use wasmtime::{Engine, Linker, Module, Store};
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
+use wasmtime_wasi::I32Exit;
 
 use super::end::End;
 use super::grants::Grants;
@@ -22,6 +23,11 @@ pub(super) struct State {
 pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     p1::add_to_linker_async(&mut linker, |state: &mut State| &mut state.wasi)?;
+    // WASI's own refuses codes from 126 on, and programs use them: `exit(-1)` is common.
+    linker.allow_shadowing(true);
+    let exit = |code: i32| -> wasmtime::Result<()> { Err(I32Exit(code).into()) };
+    linker.func_wrap("wasi_snapshot_preview1", "proc_exit", exit)?;
+    linker.allow_shadowing(false);
     Ok(linker)
 }
 

@@ -20,7 +20,7 @@ pub struct End {
 impl End {
     /// The program ended by itself. `refused` is the growth that its limit forbade last.
     pub(super) fn exited(code: i32, refused: Option<Refusal>) -> End {
-        // As a process has it: WASI asks for codes below 126, and nobody checks.
+        // As a process has it.
         let exit_code = i64::from(code & 0xff);
         let mut description = format!("exited with code {exit_code}");
         // A program that was refused memory and says so in its own way has not been ended by the

@@ -68,11 +68,8 @@ pub enum ProgramError {
         limit: u64,
     },
     /// The compiler ran into its memory limit, or the machine has no more.
-    #[error("compiling the program needs more than {limit} bytes of memory, or more than is free; \"SHELLRT_WASM_COMPILE_MEMORY\" raises the limit")]
-    CompileMemory {
-        /// The limit in bytes.
-        limit: u64,
-    },
+    #[error("there is not enough memory to compile the program; \"SHELLRT_WASM_COMPILE_MEMORY\" sets how much the compiler may use")]
+    CompileMemory(#[source] Option<EngineError>),
     /// The deadline came before the compiler was done.
     #[error("compiling the program took too long; repeat the request with more time")]
     CompileTimeout,
@@ -143,7 +140,7 @@ impl ProgramError {
             | ProgramError::Compile(_)
             | ProgramError::TooLarge { .. }
             | ProgramError::CompilerDied { .. } => Code::IMAGE_INVALID,
-            ProgramError::CompileMemory { .. } => Code::OUT_OF_RESOURCES,
+            ProgramError::CompileMemory(_) => Code::OUT_OF_RESOURCES,
             ProgramError::CompileTimeout => Code::TIMEOUT,
             ProgramError::Refused { code, .. } => *code,
             ProgramError::File { source, .. } | ProgramError::Child { source, .. } => {
@@ -256,6 +253,19 @@ impl StartError {
             StartError::OutOfMemory(_) => Code::OUT_OF_RESOURCES,
         }
     }
+}
+
+/// Whether the system refused the engine memory.
+pub(super) fn is_out_of_memory(error: &wasmtime::Error) -> bool {
+    error.chain().any(|cause| {
+        let by_system = cause
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::raw_os_error);
+        let by_call = cause
+            .downcast_ref::<rustix::io::Errno>()
+            .map(|errno| errno.raw_os_error());
+        by_system.or(by_call) == Some(libc::ENOMEM) || cause.is::<wasmtime::OutOfMemory>()
+    })
 }
 
 /// The code for what the operating system said.

@@ -27,6 +27,8 @@ mod network;
 mod outgoing;
 mod output;
 mod run;
+#[cfg(test)]
+mod tests;
 
 pub use self::check::check_config;
 pub use self::child::{child_main, compile_in_child, CHILD_MODE};

@@ -15,6 +15,7 @@ use wasmtime::{Engine, Module};
 
 use super::config::{engine, Purpose};
 use super::end::End;
+use super::error::is_out_of_memory;
 use super::grants::Grants;
 use super::limits::{Budget, Limiter, Refusal};
 use super::{component, core, http};
@@ -145,16 +146,4 @@ pub(super) fn not_started(error: wasmtime::Error, refused: Option<Refusal>) -> S
         None if is_out_of_memory(&error) => StartError::OutOfMemory(error.into()),
         None => StartError::Instantiate(error.into()),
     }
-}
-
-fn is_out_of_memory(error: &wasmtime::Error) -> bool {
-    error.chain().any(|cause| {
-        let by_system = cause
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::raw_os_error);
-        let by_call = cause
-            .downcast_ref::<rustix::io::Errno>()
-            .map(|errno| errno.raw_os_error());
-        by_system.or(by_call) == Some(libc::ENOMEM) || cause.is::<wasmtime::OutOfMemory>()
-    })
 }

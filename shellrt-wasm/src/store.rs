@@ -16,6 +16,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::Serialize;
@@ -88,6 +89,11 @@ impl Store {
     pub fn images_lock(&self) -> PathBuf {
         // No module can have this name, so it is never a module's lock.
         self.root.join("lock").join(".images")
+    }
+
+    /// Held, together with others, by every pull that runs.
+    pub fn downloads_lock(&self) -> PathBuf {
+        self.root.join("lock").join(".downloads")
     }
 
     /// Partial downloads.
@@ -203,6 +209,12 @@ pub fn remove(path: &Path) -> Result<(), Error> {
         }
         _ => Ok(()),
     }
+}
+
+/// How long ago a file or a directory changed last; nothing where that can't be said.
+pub fn age(path: &Path) -> Duration {
+    let changed = fs::symlink_metadata(path).and_then(|found| found.modified());
+    changed.ok().and_then(|time| time.elapsed().ok()).unwrap_or_default()
 }
 
 /// The bytes that a file or a directory tree takes; what can't be read counts nothing.

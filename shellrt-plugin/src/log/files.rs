@@ -302,7 +302,7 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let dir = Directory::open(temporary.path()).unwrap();
         let path = temporary.path().to_owned();
-        const FILES: u32 = 3000;
+        const FILES: u32 = 1000;
         // So many files are kept that none is deleted before it was seen.
         let rotate = move || {
             let dir = Directory::open(&path).unwrap();

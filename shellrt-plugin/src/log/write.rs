@@ -29,6 +29,8 @@ pub struct Writer {
     last: record::Time,
     /// The records that the next system call writes; empty between two calls of `write`.
     batch: Vec<u8>,
+    /// How many of the module's bytes are in the batch.
+    batched: usize,
     /// How many files were begun since the last `sync`.
     unsynced: u32,
 }
@@ -53,6 +55,7 @@ impl Writer {
             torn: 0,
             last: record::time(0),
             batch: Vec::new(),
+            batched: 0,
             unsynced: 0,
         };
         writer.open_file().map_err(failed)?;
@@ -73,6 +76,7 @@ impl Writer {
         let mut written = 0;
         self.record(stream, bytes, &mut written).map_err(|source| {
             self.batch.clear();
+            self.batched = 0;
             Error::Write {
                 path: self.dir.path().to_owned(),
                 written,
@@ -117,6 +121,7 @@ impl Writer {
             if !ended {
                 self.batch.push(b'\n');
             }
+            self.batched += taken;
             rest = &rest[taken..];
             if self.batch.len() >= BATCH {
                 self.flush(written)?;
@@ -141,9 +146,13 @@ impl Writer {
         while done < batch.len() && result.is_ok() {
             result = self.append(&batch[done..]).map(|count| done += count);
         }
-        *written += texts(&batch[..done]);
+        *written += match result {
+            Ok(()) => self.batched,
+            Err(_) => texts(&batch[..done]),
+        };
         batch.clear();
         self.batch = batch;
+        self.batched = 0;
         result
     }
 

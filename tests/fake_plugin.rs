@@ -84,6 +84,7 @@ fn main() -> anyhow::Result<()> {
     }
     trials.push(Trial::test("every_fault_is_known", every_fault_is_known));
     trials.push(Trial::test("gaps", gaps));
+    trials.push(Trial::test("readme", readme));
     libtest_mimic::run(&arguments, trials).exit()
 }
 
@@ -148,6 +149,59 @@ fn gaps() -> Result<(), Failed> {
         Outcome::Failed(why) if why.contains("known gap") => Ok(()),
         _ => Err("a gap that is none any more is not noticed".into()),
     }
+}
+
+/// `cases/README.md` is true: its examples are what they say, and nothing that a case uses is
+/// missing in it.
+fn readme() -> Result<(), Failed> {
+    let folder = engine::folder("cases");
+    let text = std::fs::read_to_string(folder.join("README.md"))?;
+    let blocks: Vec<_> = text.split("```json\n").skip(1).collect();
+    let blocks: Vec<_> = blocks
+        .iter()
+        .filter_map(|block| block.split("```").next())
+        .collect();
+    let [case, plugin] = blocks[..] else {
+        return Err("README.md has not two examples".into());
+    };
+    if case != std::fs::read_to_string(folder.join("stop/exited.json"))? {
+        return Err("the example in README.md is not stop/exited.json".into());
+    }
+    let broken = |planned: &engine::Planned| planned.name.ends_with("::file");
+    if suite_of(&serde_json::from_str(plugin)?)?
+        .1
+        .iter()
+        .any(broken)
+    {
+        return Err("the plugin's file in README.md can't be read".into());
+    }
+    for entry in std::fs::read_dir(&folder)?
+        .flatten()
+        .filter(|entry| entry.path().is_dir())
+    {
+        for file in std::fs::read_dir(entry.path())?.flatten() {
+            let case: Value = serde_json::from_slice(&std::fs::read(file.path())?)?;
+            let mut words = keys(&case);
+            words.extend(case["program"].as_str());
+            for step in case["steps"].as_array().into_iter().flatten() {
+                words.extend(keys(step));
+                words.extend(keys(&step["expect"]));
+            }
+            for word in words {
+                if !text.contains(&format!("`{word}`")) && !text.contains(&format!("\"{word}\":")) {
+                    return Err(format!("README.md says nothing of {word:?}").into());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn keys(value: &Value) -> Vec<&str> {
+    value
+        .as_object()
+        .map(|object| object.keys().map(String::as_str).collect())
+        .unwrap_or_default()
 }
 
 /// As the files under `plugins/`.

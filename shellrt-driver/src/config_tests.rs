@@ -1,3 +1,5 @@
+//! Configs from flags, from files and from both.
+
 use serde_json::{json, Value};
 
 use super::{build_wasm, pass_through};

@@ -1,60 +1,10 @@
-//! The messages and their arguments.
+//! The arguments of the messages.
 
-use clap::{Subcommand, ValueEnum};
+use clap::ValueEnum;
 use shellrt_api::v0::{img_pull, logs, stop};
 
 use super::value::{self, Variable};
-use super::{Create, Credentials};
-
-/// The messages, named as their `_type`.
-#[derive(Debug, Subcommand)]
-#[command(rename_all = "snake_case")]
-pub enum Message {
-    /// Fetch an image from its registry and make it ready to run
-    ImgPull(ImgPull),
-    /// Remove an image from this machine
-    ImgRemove(ImgRemove),
-    /// List the images on this machine
-    ImgList,
-    /// Make a module from an image and a config; it is not started
-    Create(Box<Create>),
-    /// Start a module; a running one stays as it is
-    Start(Name),
-    /// End a module; a stopped one stays as it is
-    Stop(Stop),
-    /// Stop a module with its own grace time, and start it
-    Restart(Name),
-    /// Remove a module with its log and its state; its image stays
-    Remove(Remove),
-    /// List the modules
-    List(List),
-    /// Show how a module is
-    Status(Name),
-    /// Print what a module wrote, byte for byte
-    Logs(Logs),
-    /// Print what a module writes from now on, and feed its input
-    Attach(Attach),
-    /// Wait until a module has ended and will not be restarted, and show its status
-    Wait(Wait),
-    /// Show the processes of a running module and what they use
-    Top(Name),
-    /// Run one command inside a running module, and exit with its exit code
-    Exec(Exec),
-    /// Run a module's configured check once
-    Health(Name),
-    /// Print what happened to modules and images
-    Events(Events),
-    /// Remove leftovers of broken requests, and images that no module uses
-    Prune(Prune),
-    /// Show what machine this is
-    SysInfo,
-    /// Show what the plugin and its runtime are
-    Version,
-    /// Send stdin to the plugin as it is, and print its answer as it is
-    Raw,
-    /// Print a completion script for a shell; needs no plugin
-    Completions(Completions),
-}
+use super::Credentials;
 
 /// Arguments of the messages that have a name only.
 #[derive(Debug, clap::Args)]
@@ -290,12 +240,4 @@ pub struct Prune {
 pub struct Completions {
     /// The shell to complete in
     pub shell: clap_complete::Shell,
-}
-
-/// Whether what answers `message` is a stream, whose stdout is for the stream alone.
-pub fn is_stream(message: &Message) -> bool {
-    matches!(
-        message,
-        Message::Logs(_) | Message::Attach(_) | Message::Events(_) | Message::Raw
-    )
 }

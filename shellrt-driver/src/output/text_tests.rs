@@ -1,3 +1,5 @@
+//! What people read, to the character.
+
 use std::collections::BTreeMap;
 
 use shellrt_api::v0::{events, img_list, list, status, sys_info, top};

@@ -145,10 +145,17 @@ async fn mirrors_are_asked_first_and_told_for_whom() {
     // The password is not for the mirror, even if that asks for one.
     hosts("");
     let (mirrored, up) = (mirror.seen("").len(), upstream.seen("").len());
-    mirror.fault("", Fault::Status(401, "www-authenticate", "Basic realm=\"m\""), 2);
+    mirror.fault(
+        "",
+        Fault::Status(401, "www-authenticate", "Basic realm=\"m\""),
+        2,
+    );
     let client = place.client_with("me", "s3same");
     client.manifest(&app).await.unwrap();
-    assert_eq!((mirror.seen("").len(), upstream.seen("").len()), (mirrored + 1, up + 1));
+    assert_eq!(
+        (mirror.seen("").len(), upstream.seen("").len()),
+        (mirrored + 1, up + 1)
+    );
     client.head(&app).await.unwrap();
 
     // What fails is followed by the upstream, in the middle of a layer, too.

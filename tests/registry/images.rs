@@ -126,6 +126,10 @@ async fn what_is_missing_is_not_found() {
         .await
         .unwrap_err();
     assert!(error.to_string().contains("MANIFEST_UNKNOWN"), "{error}");
+    // Not every server explains itself.
+    let silent = Server::answering(|_| Message::response(404, &[], ""));
+    let nothing = client.manifest(&reference(&silent.host(), "app:1")).await;
+    assert_eq!(nothing.unwrap_err().code(), Code::REGISTRY_NOT_FOUND);
     let place = Place::new();
     let app = reference(&registry.host(), "app:1");
     let error = place

@@ -281,15 +281,15 @@ mod tests {
     fn a_gap_is_filled_and_foreign_files_are_left_alone() {
         let temporary = tempfile::tempdir().unwrap();
         let dir = Directory::open(temporary.path()).unwrap();
-        for name in ["log", "log.1", "log.3", "log.0", "log.01", "log.x", "logs"] {
+        for name in ["log", "log.2", "log.3", "log.0", "log.01", "log.x", "logs"] {
             std::fs::write(temporary.path().join(name), name).unwrap();
         }
-        assert_eq!(texts(&dir), ["log", "log.1", "log.3"]);
+        assert_eq!(texts(&dir), ["log", "log.2", "log.3"]);
         dir.rotate(4).unwrap();
-        assert_eq!(texts(&dir), ["log", "log.1", "log.3"]);
+        assert_eq!(texts(&dir), ["log", "log.2", "log.3"]);
         assert!(!temporary.path().join("log").exists());
         dir.trim(3).unwrap();
-        assert_eq!(texts(&dir), ["log", "log.1"]);
+        assert_eq!(texts(&dir), ["log", "log.2"]);
         for name in ["log.0", "log.01", "log.x", "logs"] {
             assert!(temporary.path().join(name).exists());
         }

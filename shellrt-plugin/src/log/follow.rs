@@ -200,3 +200,54 @@ impl fmt::Debug for Follow {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Options, Stream, Writer};
+    use super::*;
+
+    fn never() -> io::Result<bool> {
+        Ok(false)
+    }
+
+    /// The writer appends and rotates just between the look at the end of the file and the look
+    /// which file is the current one.
+    #[test]
+    fn the_end_of_a_rotated_file_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options {
+            max_size: 150,
+            max_files: 3,
+        };
+        let mut writer = Writer::open(dir.path(), options).unwrap();
+        writer.write(Stream::Stdout, b"one\n").unwrap();
+        let mut follow = Follow::open(dir.path(), Query::default(), never).unwrap();
+        let mut line = [0; 20];
+        follow.read_exact(&mut line[..4]).unwrap();
+        while follow.records.read(&mut line).unwrap() != Progress::End {}
+        writer.write(Stream::Stdout, b"two\nthree\nfour\n").unwrap();
+        assert!(follow.dir.file(1).unwrap().is_some());
+        assert!(follow.go_on().unwrap());
+        follow.read_exact(&mut line[..15]).unwrap();
+        assert_eq!(&line[..15], b"two\nthree\nfour\n");
+    }
+
+    /// There are not many inotify instances, and some systems have none.
+    #[test]
+    fn it_works_without_inotify() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = Writer::open(dir.path(), Options::default()).unwrap();
+        let mut follow = Follow::open(dir.path(), Query::default(), never).unwrap();
+        follow.watch = Watch::blind();
+        follow.patience = LONGEST_PATIENCE;
+        let reading = std::thread::spawn(move || {
+            follow.read_exact(&mut [0]).unwrap();
+            Instant::now()
+        });
+        std::thread::sleep(Duration::from_millis(100));
+        let before = Instant::now();
+        writer.write(Stream::Stdout, b"x").unwrap();
+        let took = reading.join().unwrap() - before;
+        assert!(took < Duration::from_millis(500), "{took:?}");
+    }
+}

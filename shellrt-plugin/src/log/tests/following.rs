@@ -205,6 +205,25 @@ fn a_torn_end_may_be_replaced() {
     }
 }
 
+#[test]
+fn what_is_written_before_the_end_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options {
+        max_size: 60,
+        max_files: 9,
+    };
+    let mut writer = Writer::open(dir.path(), options).unwrap();
+    let condition = move || {
+        // Each line has a file of its own.
+        writer
+            .write(Stream::Stdout, b"the last\nwords are\nthese")
+            .unwrap();
+        Ok(true)
+    };
+    let follow = Follow::open(dir.path(), Query::default(), condition).unwrap();
+    assert_eq!(read_all(follow), b"the last\nwords are\nthese");
+}
+
 /// How long it takes after `end` until an idle follower ends.
 fn time_to_end(follow: Follow, end: impl FnOnce()) -> Duration {
     let reading = thread::spawn(move || {
@@ -248,6 +267,26 @@ fn a_renamed_file_ends_it_soon() {
     let follow = Follow::open(dir.path(), Query::default(), condition).unwrap();
     fs::write(&temporary, "{}").unwrap();
     let took = time_to_end(follow, || fs::rename(&temporary, &end).unwrap());
+    assert!(took < Duration::from_millis(500), "{took:?}");
+}
+
+/// The kernel tells of some changes before they are complete.
+#[test]
+fn a_change_is_looked_at_again_soon() {
+    let dir = tempfile::tempdir().unwrap();
+    let change = dir.path().join("change");
+    let mut seen = None;
+    let condition = {
+        let change = change.clone();
+        move || {
+            if change.exists() {
+                seen.get_or_insert_with(Instant::now);
+            }
+            Ok(seen.is_some_and(|seen: Instant| seen.elapsed() > Duration::from_millis(20)))
+        }
+    };
+    let follow = Follow::open(dir.path(), Query::default(), condition).unwrap();
+    let took = time_to_end(follow, || fs::write(&change, "").unwrap());
     assert!(took < Duration::from_millis(500), "{took:?}");
 }
 

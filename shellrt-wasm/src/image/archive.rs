@@ -72,16 +72,16 @@ impl Search<'_> {
 
     /// Looks at one layer.
     fn look(&self, layer: File, wanted: &Name, output: &mut File) -> Result<Found, Error> {
-        let broken = |error: io::Error| self.refuse(format!("a layer can't be read: {error}"));
+        // A reading that ends where the patience does is not the tar's fault.
+        let broken = |error: io::Error| match self.patience.check() {
+            Ok(()) => self.refuse(format!("a layer can't be read: {error}")),
+            Err(end) => end,
+        };
         let watched = Watched { inner: layer, patience: self.patience };
         let bytes = decompressed(watched).map_err(broken)?;
         let mut entries = Entries::new(bytes.take(self.limit.saturating_mul(UNPACKED)));
         let mut found = Found::Nothing;
-        loop {
-            let next = entries.next();
-            // The reading ends where the patience does; that is not the tar's fault.
-            self.patience.check()?;
-            let Some(entry) = next.map_err(broken)? else { break };
+        while let Some(entry) = entries.next().map_err(broken)? {
             let name = Name::of(&entry.name);
             let Some(rest) = wanted.below(&name) else {
                 if let Found::Nothing = found {

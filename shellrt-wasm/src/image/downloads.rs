@@ -1,6 +1,7 @@
 //! The directory of downloads: blobs that are complete, partial ones, and temporary files. Whatever
 //! ends a pull, the next one of that image goes on from there.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use shellrt_plugin::lock::Lock;
-use shellrt_plugin::registry::Digest;
+use shellrt_plugin::registry::{Descriptor, Digest};
 
 use super::patience::Patience;
 use crate::error::Error;
@@ -51,10 +52,16 @@ impl Downloads {
         found.map_or(0, |found| found.len())
     }
 
-    /// Waits until nobody else pulls this image.
-    pub(super) fn lock(&self, manifest: &Digest, patience: &Patience) -> Result<Lock, Error> {
-        let path = self.dir.join(format!("{}-{}.lock", manifest.algorithm(), manifest.hex()));
-        Ok(Lock::exclusive(&path, patience.deadline)?)
+    /// Waits until nobody else works with one of these layers, of this image or another.
+    pub(super) fn lock(&self, layers: &[Descriptor], patience: &Patience) -> Result<Layers, Error> {
+        // All in the same order, so that two pulls never wait for each other.
+        let digests: BTreeSet<&Digest> = layers.iter().map(|layer| &layer.digest).collect();
+        let mut locks = Vec::new();
+        for digest in digests {
+            let path = self.blob(digest).with_extension("lock");
+            locks.push(Lock::exclusive(&path, patience.deadline)?);
+        }
+        Ok(Layers { locks })
     }
 
     /// A new file that goes when this value does.
@@ -72,6 +79,21 @@ impl Downloads {
     pub(super) fn forget<'a>(&self, blobs: impl IntoIterator<Item = &'a Digest>) {
         for digest in blobs {
             if let Err(error) = store::remove(&self.blob(digest)) {
+                log::warn!("{error}; it goes after a week");
+            }
+        }
+    }
+}
+
+/// Layers that nobody else works with, as long as this lives.
+pub(super) struct Layers {
+    locks: Vec<Lock>,
+}
+
+impl Drop for Layers {
+    fn drop(&mut self) {
+        for lock in self.locks.drain(..) {
+            if let Err(error) = lock.remove() {
                 log::warn!("{error}; it goes after a week");
             }
         }

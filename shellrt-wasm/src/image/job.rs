@@ -16,7 +16,7 @@ use super::layout::Layout;
 use super::local;
 use super::origin::{unavailable, Origin, Resolved};
 use super::patience::Patience;
-use super::program::Held;
+use super::program::{collect, Held};
 use super::pull::{exists, throttled, Fetched, Pull, Report};
 use super::record::{self, Record};
 use crate::engine::{Kind, ProgramError, Tuning};
@@ -51,15 +51,16 @@ impl Job<'_> {
         if let Some(response) = self.twin(&resolved, report)? {
             return Ok(response);
         }
-        let lock = self.downloads.lock(&resolved.manifest.descriptor.digest, self.patience)?;
-        // Whoever had the lock may have pulled it.
+        let manifest = resolved.manifest.image()?;
+        let layout = Layout::of(reference, &manifest)?;
+        let _layers = self.downloads.lock(&manifest.layers, self.patience)?;
+        // Whoever had the locks before may have pulled it.
         if let Some(response) = self.twin(&resolved, report)? {
             return Ok(response);
         }
-        let manifest = resolved.manifest.image()?;
         let mut fetched = Fetched::default();
         let Draft { config, platform, program } =
-            self.program(origin, &resolved, &manifest, &mut fetched, report)?;
+            self.program(origin, &resolved, &manifest, &layout, &mut fetched, report)?;
         let size = manifest.layers.iter().map(|layer| layer.size);
         let record = |kind, digest: &Digest| Record {
             reference: reference.clone(),
@@ -82,9 +83,6 @@ impl Job<'_> {
         let (record, compiled) = self.keep(&program, record, report)?;
         // Only now: whatever failed before goes on from these.
         self.downloads.forget(manifest.layers.iter().map(|layer| &layer.digest));
-        if let Err(error) = lock.remove() {
-            log::warn!("{error}");
-        }
         event::record(store, &record.reference, Event::Pulled, None);
         Ok(fetched.response(&record, compiled))
     }
@@ -95,11 +93,11 @@ impl Job<'_> {
         origin: &Origin,
         resolved: &Resolved,
         manifest: &ImageManifest,
+        layout: &Layout,
         fetched: &mut Fetched,
         report: &mut Report,
     ) -> Result<Draft, Error> {
         let Pull { reference, wanted, .. } = self.pull;
-        let layout = Layout::of(reference, manifest)?;
         if let Layout::Whole(layer) = layout {
             if layer.size > self.limit {
                 let (size, limit) = (layer.size, self.limit);
@@ -219,11 +217,20 @@ impl Job<'_> {
             record.write(&self.pull.store)?;
             Ok((record, compiled))
         };
-        keep().inspect_err(|_| {
-            if let Err(error) = held.discard() {
-                log::warn!("what is left of the pull can't be removed: {error}");
+        let before = self.pull.recorded();
+        let kept = keep();
+        let cleaned = match (&kept, before) {
+            // The reference named another program before, which maybe nobody needs now.
+            (Ok((record, _)), Some(before)) if before.program != record.program => {
+                collect(&self.pull.store).map(drop)
             }
-        })
+            (Ok(_), _) => Ok(()),
+            (Err(_), _) => held.discard(),
+        };
+        if let Err(error) = cleaned {
+            log::warn!("a program that nobody needs can't be removed: {error}");
+        }
+        kept
     }
 
     /// The image is here already, under another reference or an older index: only the record is

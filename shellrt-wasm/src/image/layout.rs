@@ -51,6 +51,10 @@ impl Layout<'_> {
                      program; publish it as \"application/wasm\"",
                     layer.media_type
                 )),
+                None if layers.len() > LAYERS_MAX => refuse(format!(
+                    "it has {} layers, and at most {LAYERS_MAX} are looked through",
+                    layers.len()
+                )),
                 None if IMAGE_CONFIGS.contains(&config) => Ok(Layout::Archive(layers)),
                 None => refuse(format!(
                     "its config has the media type {config:?}, which does not go with layers of \
@@ -61,6 +65,9 @@ impl Layout<'_> {
         }
     }
 }
+
+/// Other runtimes have this limit too; an image for WebAssembly has one or two.
+const LAYERS_MAX: usize = 127;
 
 const SPIN_CONFIG: &str = "application/vnd.fermyon.spin.application.v1+config";
 
@@ -167,6 +174,7 @@ mod tests {
             ("application/vnd.cncf.helm.config.v1+json", vec![helm], helm),
             (OCI, vec![TAR, helm], helm),
             (OCI, vec![TAR, "application/wasm"], "2 layers"),
+            (OCI, vec![TAR; 128], "128 layers"),
         ] {
             let manifest = manifest(config, &layers);
             let error = Layout::of("a", &manifest).unwrap_err();

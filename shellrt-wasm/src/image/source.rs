@@ -79,7 +79,10 @@ fn absolute(path: &str) -> Result<PathBuf, &'static str> {
         relative if relative.len() == path.len() => PathBuf::from(relative),
         rest => Path::new("/").join(rest),
     };
-    std::path::absolute(path).map_err(|_| "it is relative, and there is no current directory")
+    let path = std::path::absolute(path);
+    let path = path.map_err(|_| "it is relative, and there is no current directory")?;
+    // Without a slash at the end, which the function keeps.
+    Ok(path.components().collect())
 }
 
 #[cfg(test)]

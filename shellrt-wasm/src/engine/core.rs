@@ -3,19 +3,22 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
+use shellrt_api::v0::logs::Stream;
 use wasmtime::{Engine, Linker, Module, Store};
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
-use wasmtime_wasi::I32Exit;
+use wasmtime_wasi::{I32Exit, WasiCtxBuilder};
 
 use super::end::End;
 use super::grants::Grants;
-use super::limits::Limiter;
+use super::limits::{Budget, Limiter};
 use super::run::not_started;
+use super::stdio::{self, Stdio};
 use super::StartError;
 
 /// What an instance carries.
 pub(super) struct State {
-    wasi: WasiP1Ctx,
+    pub wasi: WasiP1Ctx,
+    pub stdio: Stdio,
     limiter: Limiter,
 }
 
@@ -27,6 +30,7 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     linker.allow_shadowing(true);
     let exit = |code: i32| -> wasmtime::Result<()> { Err(I32Exit(code).into()) };
     linker.func_wrap("wasi_snapshot_preview1", "proc_exit", exit)?;
+    stdio::add_to_linker(&mut linker)?;
     linker.allow_shadowing(false);
     Ok(linker)
 }
@@ -54,7 +58,15 @@ pub(super) async fn run(
 ) -> Result<End, StartError> {
     let engine = module.engine();
     let wasi = grants.context(stdin)?.build_p1();
-    let mut store = Store::new(engine, State { wasi, limiter });
+    let stdio = Stdio::new(grants.sink(Stream::Stdout), grants.sink(Stream::Stderr));
+    let mut store = Store::new(
+        engine,
+        State {
+            wasi,
+            stdio,
+            limiter,
+        },
+    );
     store.limiter(|state| &mut state.limiter);
     if let Some(fuel) = fuel {
         store
@@ -92,9 +104,10 @@ pub(super) async fn run(
 
 impl State {
     fn empty() -> State {
-        let limiter = Limiter::new(super::limits::Budget::new(None, None));
+        let limiter = Limiter::new(Budget::new(None, None));
         State {
-            wasi: wasmtime_wasi::WasiCtxBuilder::new().build_p1(),
+            wasi: WasiCtxBuilder::new().build_p1(),
+            stdio: Stdio::none(),
             limiter,
         }
     }

@@ -118,12 +118,14 @@ fn words(trap: Trap) -> String {
     text.to_owned()
 }
 
-/// A size for people, exact.
+/// A size for people: exact where that is short.
 fn size(bytes: u64) -> String {
     const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
     for (unit, factor) in UNITS {
-        if bytes >= factor && bytes % factor == 0 {
-            return format!("{} {unit}", bytes / factor);
+        if bytes >= factor {
+            let exact = bytes % factor == 0;
+            let digits = if exact { 0 } else { 1 };
+            return format!("{:.digits$} {unit}", bytes as f64 / factor as f64);
         }
     }
     format!("{bytes} bytes")
@@ -136,7 +138,7 @@ mod tests {
     #[test]
     fn sizes() {
         assert_eq!(size(64 << 20), "64 MiB");
-        assert_eq!(size((1 << 20) + (64 << 10)), "1088 KiB");
+        assert_eq!(size((1 << 20) + (64 << 10)), "1.1 MiB");
         assert_eq!(size(1000), "1000 bytes");
         assert_eq!(size(0), "0 bytes");
     }

@@ -28,8 +28,7 @@ pub(super) struct Grants {
     pub dns: bool,
     /// Where it may connect to.
     pub allowed: Arc<AllowList>,
-    /// Where its output goes.
-    pub output: Arc<dyn Output>,
+    output: Arc<dyn Output>,
 }
 
 impl Grants {
@@ -72,8 +71,8 @@ impl Grants {
             .max_random_size(RANDOM)
             .args(&self.args)
             .envs(&self.env)
-            .stdout(Sink::new(&self.output, Stream::Stdout))
-            .stderr(Sink::new(&self.output, Stream::Stderr));
+            .stdout(self.sink(Stream::Stdout))
+            .stderr(self.sink(Stream::Stderr));
         if let Some(fd) = stdin {
             builder.stdin(Source::new(fd).map_err(StartError::EventLoop)?);
         }
@@ -107,6 +106,11 @@ impl Grants {
             });
         }
         Ok(builder)
+    }
+
+    /// Where the program's `stream` goes.
+    pub fn sink(&self, stream: Stream) -> Sink {
+        Sink::new(&self.output, stream)
     }
 
     /// Writes words of the engine's to the program's stderr, for whoever wrote the program.

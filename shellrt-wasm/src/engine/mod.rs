@@ -27,6 +27,7 @@ mod network;
 mod outgoing;
 mod output;
 mod run;
+mod stdio;
 #[cfg(test)]
 mod tests;
 

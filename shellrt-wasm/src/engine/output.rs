@@ -15,8 +15,8 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 /// Takes what a program writes, in its order, from the thread that runs the program: the program
 /// waits meanwhile, so a slow output slows it and nothing is lost.
 pub trait Output: Send + Sync {
-    /// Takes all of `bytes` (never empty). How the program's writes are cut is up to WASI: 4096 bytes
-    /// at most for a blocking write.
+    /// Takes all of `bytes` (never empty): what the program passed to one write. Components write at
+    /// most 4096 bytes at once, because WASI says so.
     ///
     /// # Errors
     /// The program hears an error of the same kind from its own write, as from a full disk, and goes
@@ -43,7 +43,8 @@ impl Sink {
         }
     }
 
-    fn pass(&self, bytes: &[u8]) -> io::Result<()> {
+    /// Passes bytes on.
+    pub fn pass(&self, bytes: &[u8]) -> io::Result<()> {
         if bytes.is_empty() {
             return Ok(());
         }

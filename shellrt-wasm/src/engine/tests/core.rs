@@ -103,6 +103,85 @@ fn output_is_passed_as_it_was_written() {
 }
 
 #[test]
+fn a_write_of_several_buffers_is_one_write() {
+    // Three buffers, one of them empty, and then 5000 bytes at once.
+    let body = r#"
+        (i32.store (i32.const 0) (i32.const 64)) (i32.store (i32.const 4) (i32.const 3))
+        (i32.store (i32.const 8) (i32.const 64)) (i32.store (i32.const 12) (i32.const 0))
+        (i32.store (i32.const 16) (i32.const 67)) (i32.store (i32.const 20) (i32.const 3))
+        (if (call $write (i32.const 1) (i32.const 0) (i32.const 3) (i32.const 32)) (then unreachable))
+        (if (i32.ne (i32.load (i32.const 32)) (i32.const 6)) (then unreachable))
+        (i32.store (i32.const 0) (i32.const 1000)) (i32.store (i32.const 4) (i32.const 5000))
+        (if (call $write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 32)) (then unreachable))
+        (if (i32.ne (i32.load (i32.const 32)) (i32.const 5000)) (then unreachable))"#;
+    let (end, trial) = run(body, json!({}));
+    assert!(exited(0)(&end), "{end:?}");
+    let kept = trial.output.0.lock().unwrap();
+    let lengths: Vec<usize> = kept.iter().map(|(_, bytes)| bytes.len()).collect();
+    assert_eq!(lengths, [6, 5000]);
+    assert_eq!(kept[0].1, b"hello\n");
+}
+
+#[test]
+fn wrong_addresses_are_the_programs_fault() {
+    for buffers in [
+        "(i32.const -8) (i32.const 1)",
+        "(i32.const 1) (i32.const 1)",
+    ] {
+        let body = format!(
+            "(i32.store (i32.const 4) (i32.const 3)) (drop (call $write (i32.const 1) {buffers} (i32.const 32)))"
+        );
+        let (end, trial) = run(&body, json!({}));
+        assert_eq!(end.end, status::End::Trap, "{buffers}");
+        assert_eq!(trial.stdout(), "");
+    }
+    // Where the length can't be told, nothing is written.
+    let body = "(i32.store (i32.const 4) (i32.const 3)) (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const -4)))";
+    let (_, trial) = run(body, json!({}));
+    assert!(trial.stdout().len() <= 3, "{}", trial.stdout());
+}
+
+#[test]
+fn closed_and_replaced_descriptors() {
+    let Some(wasm) = from_rust(DESCRIPTORS, "wasm32-wasip1") else {
+        return;
+    };
+    let host = tempfile::tempdir().unwrap();
+    let mut trial = Trial::new(&wasm, mount(host.path(), false));
+    let end = trial.end();
+    assert!(exited(0)(&end), "{end:?} {}", trial.stderr());
+    assert_eq!(trial.stdout(), "one\n");
+    assert_eq!(
+        std::fs::read_to_string(host.path().join("f")).unwrap(),
+        "two"
+    );
+}
+
+/// Writes to stdout, puts a file in its place and writes again, closes it and hears an error.
+const DESCRIPTORS: &str = r#"
+use std::os::fd::{AsRawFd, IntoRawFd};
+#[link(wasm_import_module = "wasi_snapshot_preview1")]
+extern "C" {
+    fn fd_write(fd: i32, buffers: *const (usize, usize), count: usize, written: *mut usize) -> i32;
+    fn fd_renumber(from: i32, to: i32) -> i32;
+    fn fd_close(fd: i32) -> i32;
+}
+fn write(text: &str) -> i32 {
+    let mut written = 0;
+    unsafe { fd_write(1, &(text.as_ptr() as usize, text.len()), 1, &mut written) }
+}
+fn main() {
+    println!("one");
+    let file = std::fs::File::create("/m/f").unwrap();
+    assert!(file.as_raw_fd() > 2);
+    unsafe { assert_eq!(fd_renumber(file.into_raw_fd(), 1), 0) };
+    assert_eq!(write("two"), 0);
+    unsafe { assert_eq!(fd_close(1), 0) };
+    assert_eq!(write("three"), 8);
+}
+"#;
+
+#[test]
 fn a_full_disk_is_the_programs_to_handle() {
     struct Full;
     impl super::Output for Full {

@@ -128,6 +128,11 @@ fn only_what_is_listed() {
     );
     assert!(said.starts_with("look true\ntcp hi\nlook "), "{said}");
     assert!(!said.trim_end().ends_with("true"), "{said}");
+    let said = say(
+        json!({"connect": ["example.com:80"], "dns": true}),
+        &["look", &named],
+    );
+    assert!(!said.contains("true"), "{said}");
     let said = say(json!({"connect": [named]}), &["look", &named]);
     assert!(!said.contains("true"), "{said}");
 }

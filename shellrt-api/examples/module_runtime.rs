@@ -48,7 +48,10 @@ impl ModuleRuntime for Plugin {
     }
 
     fn remove_image(&self, image: &str) -> Result<(), Error> {
-        let request = img_remove::Request { image: image.to_owned(), force: false };
+        let request = img_remove::Request {
+            image: image.to_owned(),
+            force: false,
+        };
         self.call(&request).map(|_| ())
     }
 
@@ -57,7 +60,9 @@ impl ModuleRuntime for Plugin {
     }
 
     fn get(&self, name: &str) -> Result<Option<status::Response>, Error> {
-        match self.call(&status::Request { name: name.to_owned() }) {
+        match self.call(&status::Request {
+            name: name.to_owned(),
+        }) {
             Ok(status) => Ok(Some(status)),
             Err(Error::Plugin(error)) if error.code == Code::MODULE_NOT_FOUND => Ok(None),
             Err(error) => Err(error),
@@ -65,19 +70,33 @@ impl ModuleRuntime for Plugin {
     }
 
     fn start(&self, name: &str) -> Result<(), Error> {
-        self.call(&start::Request { name: name.to_owned() }).map(|_| ())
+        self.call(&start::Request {
+            name: name.to_owned(),
+        })
+        .map(|_| ())
     }
 
     fn stop(&self, name: &str, patience: i64) -> Result<(), Error> {
-        self.call(&stop::Request { name: name.to_owned(), timeout: patience }).map(|_| ())
+        self.call(&stop::Request {
+            name: name.to_owned(),
+            timeout: patience,
+        })
+        .map(|_| ())
     }
 
     fn restart(&self, name: &str) -> Result<(), Error> {
-        self.call(&restart::Request { name: name.to_owned() }).map(|_| ())
+        self.call(&restart::Request {
+            name: name.to_owned(),
+        })
+        .map(|_| ())
     }
 
     fn remove(&self, name: &str) -> Result<(), Error> {
-        self.call(&remove::Request { name: name.to_owned(), force: true }).map(|_| ())
+        self.call(&remove::Request {
+            name: name.to_owned(),
+            force: true,
+        })
+        .map(|_| ())
     }
 
     fn list(&self) -> Result<Vec<String>, Error> {
@@ -85,7 +104,10 @@ impl ModuleRuntime for Plugin {
     }
 
     fn list_with_details(&self) -> Result<BTreeMap<String, status::Response>, Error> {
-        Ok(self.call(&list::Request { details: true })?.details.unwrap_or_default())
+        Ok(self
+            .call(&list::Request { details: true })?
+            .details
+            .unwrap_or_default())
     }
 
     fn logs(&self, request: logs::Request) -> Result<Stream, Error> {
@@ -93,7 +115,9 @@ impl ModuleRuntime for Plugin {
     }
 
     fn top(&self, name: &str) -> Result<top::Response, Error> {
-        self.call(&top::Request { name: name.to_owned() })
+        self.call(&top::Request {
+            name: name.to_owned(),
+        })
     }
 
     fn system_info(&self) -> Result<sys_info::Response, Error> {
@@ -119,7 +143,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         config: json!({ "image": image }),
     })?;
     plugin.start("example")?;
-    let follow = logs::Request { name: "example".to_owned(), follow: true, ..Default::default() };
+    let follow = logs::Request {
+        name: "example".to_owned(),
+        follow: true,
+        ..Default::default()
+    };
     let mut output = Vec::new();
     plugin.logs(follow)?.read_to_end(&mut output)?;
     io::Write::write_all(&mut io::stdout(), &output)?;

@@ -8,7 +8,7 @@ use shellrt_api::v0::config::Restart;
 use shellrt_plugin::lock::Lock;
 
 use crate::error::Error;
-use crate::module::{self, Module, Now};
+use crate::module::{self, Module, Now, Run};
 use crate::process;
 use crate::store::{self, Store};
 
@@ -52,27 +52,29 @@ pub fn start_due() -> Result<(), Error> {
     }
     let boot = process::boot_id().map_err(|source| Error::system("read the boot id", source))?;
     for module in Module::all(&store)? {
-        if let Err(error) = start_if_due(&store, &module, &boot) {
+        if let Err(error) = start_if_due(&store, &module) {
             log::warn!("{} is due and can't be started: {error}", module.name);
         }
     }
     store::write_file(&store.boot(), boot.as_bytes())
 }
 
-fn start_if_due(store: &Store, module: &Module, boot: &str) -> Result<(), Error> {
+fn start_if_due(store: &Store, module: &Module) -> Result<(), Error> {
     let _order = Lock::exclusive(&store.module_lock(&module.name), None)?;
-    if is_due(module, boot)? {
-        module::start(store, module, None)?;
+    match module.run()? {
+        Some(run) if is_due(module, &run)? => module::start(store, module, None),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
-/// Docker's rules: `always` comes back even if it was stopped, `unless-stopped` if it was not, and
-/// `on-failure` if it ran when the machine went down. What was never started is never due.
-fn is_due(module: &Module, boot: &str) -> Result<bool, Error> {
-    let Some(run) = module.run()? else {
-        return Ok(false);
-    };
+/// Whether `module`, whose last run is `run`, is to be started after a boot. Docker's rules: `always`
+/// comes back even if it was stopped, `unless-stopped` if it was not, and `on-failure` if it ran when
+/// the machine went down. What was never started is never due.
+///
+/// # Errors
+/// What the operating system refuses.
+pub fn is_due(module: &Module, run: &Run) -> Result<bool, Error> {
+    let boot = process::boot_id().map_err(|source| Error::system("read the boot id", source))?;
     if run.boot == boot {
         return Ok(false);
     }
@@ -80,17 +82,15 @@ fn is_due(module: &Module, boot: &str) -> Result<bool, Error> {
         Restart::No => false,
         Restart::Always => true,
         Restart::UnlessStopped => !module.is_stopped(),
-        Restart::OnFailure { .. } => !module.is_stopped() && module.went_down_with_machine()?,
+        Restart::OnFailure { .. } => !module.is_stopped() && went_down_with_machine(module)?,
     })
 }
 
-impl Module {
-    /// Whether its last run ended because the machine went down, with or without warning.
-    fn went_down_with_machine(&self) -> Result<bool, Error> {
-        Ok(match self.now()? {
-            Now::Created => false,
-            Now::Running(_) | Now::Restarting(..) => true,
-            Now::Exited(_, end) => end.by_machine,
-        })
-    }
+/// Whether the module's last run ended because the machine went down, with or without warning.
+fn went_down_with_machine(module: &Module) -> Result<bool, Error> {
+    Ok(match module.now()? {
+        Now::Created => false,
+        Now::Running(_) | Now::Restarting(..) => true,
+        Now::Exited(_, end) => end.by_machine,
+    })
 }

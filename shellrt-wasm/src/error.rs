@@ -214,14 +214,7 @@ impl From<Error> for v0::Error {
     fn from(error: Error) -> Self {
         match error {
             Error::Wire(error) => error,
-            Error::Registry(ref registry) => {
-                let answer = v0::Error::new(error.code(), &error);
-                let answer = answer.with("retryable", registry.retryable());
-                match registry.retry_after_ms() {
-                    Some(milliseconds) => answer.with("retry_after_ms", milliseconds),
-                    None => answer,
-                }
-            }
+            Error::Registry(error) => error.answer(),
             other => v0::Error::new(other.code(), &other),
         }
     }

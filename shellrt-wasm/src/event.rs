@@ -37,7 +37,7 @@ pub fn now() -> i64 {
 
 /// The files of events, oldest first.
 pub fn files(store: &Store) -> [PathBuf; 2] {
-    [store.events().with_extension("1"), store.events()]
+    [store.old_events(), store.events()]
 }
 
 fn append(store: &Store, event: &Event) -> io::Result<()> {
@@ -54,7 +54,7 @@ fn append(store: &Store, event: &Event) -> io::Result<()> {
     if file.metadata()?.len() > MAX_SIZE {
         // Two processes may both come here; the second one moves a nearly empty file, and that loses
         // old events only.
-        fs::rename(&path, path.with_extension("1"))?;
+        fs::rename(&path, store.old_events())?;
     }
     Ok(())
 }

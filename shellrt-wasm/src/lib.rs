@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use shellrt_api::v0::plugin::{self, Call, Reply};
-use shellrt_api::v0::{Error as WireError, Request, Response};
+use shellrt_api::v0::{exec, Error as WireError, Message, Request, Response};
 
 pub use crate::error::Error;
 use crate::store::Store;
@@ -38,6 +38,7 @@ pub struct Context {
 pub fn serve() -> ExitCode {
     let due = RefCell::new(false);
     plugin::serve_then(
+        &served(),
         |call: Call, request| {
             let context = Context {
                 store: Store::open()?,
@@ -53,6 +54,14 @@ pub fn serve() -> ExitCode {
             }
         },
     )
+}
+
+/// The messages that this plugin serves. There is nothing inside a WebAssembly module that the
+/// command of an `exec` could run in.
+fn served() -> Vec<&'static str> {
+    let all = Request::TYPES.into_iter();
+    all.filter(|&message| message != exec::Request::TYPE)
+        .collect()
 }
 
 /// Answers `request`.
@@ -80,7 +89,6 @@ pub fn handle(context: &Context, request: Request) -> Result<Reply, Error> {
         Request::Wait(request) => Response::Wait(wait::handle(context, request)?).into(),
         Request::Attach(request) => attach::handle(context, request)?,
         Request::ImgList(request) => Response::ImgList(img_list::handle(context, request)?).into(),
-        // There is nothing inside a WebAssembly module that a second command could run in.
         Request::Exec(_) => return Err(Error::Wire(plugin::unsupported(&request))),
         Request::Health(request) => Response::Health(health::handle(context, request)?).into(),
         Request::Prune(request) => Response::Prune(prune::handle(context, request)?).into(),

@@ -16,10 +16,11 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 use serde::Serialize;
+use shellrt_plugin::lock::Lock;
 use shellrt_plugin::names::ModuleName;
 
 use crate::error::Error;
@@ -77,6 +78,47 @@ impl Store {
     /// The current file of events.
     pub fn events(&self) -> PathBuf {
         self.root.join("events")
+    }
+
+    /// Removes what is kept beside modules and images, if there are none: the events, the note of the
+    /// boot and the files of locks. Whoever waits for one of these locks notices.
+    ///
+    /// # Errors
+    /// What the operating system refuses.
+    pub fn tidy(&self) -> Result<(), Error> {
+        let soon = Some(Instant::now() + Duration::from_secs(1));
+        let paths = [self.boot_lock(), self.images_lock(), self.downloads_lock()];
+        let mut locks = Vec::new();
+        for path in paths {
+            match Lock::exclusive(&path, soon) {
+                Ok(lock) => locks.push(lock),
+                // Somebody is at work, so there will be something to keep.
+                Err(_) => return Ok(()),
+            }
+        }
+        for dir in [
+            self.modules(),
+            self.images(),
+            self.programs(),
+            self.downloads(),
+        ] {
+            let entries = fs::read_dir(&dir).map_err(|source| Error::file("list", &dir, source))?;
+            if entries.count() > 0 {
+                return Ok(());
+            }
+        }
+        for file in [self.boot(), self.events(), self.old_events()] {
+            remove(&file)?;
+        }
+        for lock in locks {
+            lock.remove()?;
+        }
+        Ok(())
+    }
+
+    /// The file of events before the current one.
+    pub fn old_events(&self) -> PathBuf {
+        self.root.join("events.1")
     }
 
     /// The lock of everything that changes a module.
@@ -214,7 +256,10 @@ pub fn remove(path: &Path) -> Result<(), Error> {
 /// How long ago a file or a directory changed last; nothing where that can't be said.
 pub fn age(path: &Path) -> Duration {
     let changed = fs::symlink_metadata(path).and_then(|found| found.modified());
-    changed.ok().and_then(|time| time.elapsed().ok()).unwrap_or_default()
+    changed
+        .ok()
+        .and_then(|time| time.elapsed().ok())
+        .unwrap_or_default()
 }
 
 /// The bytes that a file or a directory tree takes; what can't be read counts nothing.

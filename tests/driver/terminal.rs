@@ -85,3 +85,19 @@ fn a_pull_shows_bars() {
     let end = text.rfind("hello: pulled\n").expect("the result is last");
     assert!(!text[end..].contains("download"), "{text}");
 }
+
+/// Who leaves an attached module by Ctrl-D leaves its stdin open, as with docker and kubectl.
+#[test]
+fn the_end_of_typing_does_not_close_the_modules_stdin() {
+    for (line, close) in [
+        ("--dry-run PLUGIN attach -i a", false),
+        ("--dry-run PLUGIN attach -i --close-stdin a", true),
+    ] {
+        let (text, status) = on_a_terminal(line, "");
+        assert_eq!(status, Some(0), "{text}");
+        assert!(
+            text.contains(&format!("\"close_stdin\":{close}}}\n")),
+            "{text}"
+        );
+    }
+}

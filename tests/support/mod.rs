@@ -1,3 +1,6 @@
-//! Fixtures.
+//! Fixtures: real programs, each with its own directories and ports, ended by their owner.
+#![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
 
+pub mod binaries;
 pub mod registry;
+pub mod wasm;

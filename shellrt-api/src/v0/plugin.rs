@@ -4,7 +4,7 @@
 //! use shellrt_api::v0::{self, plugin, Code, Error, Request, Response};
 //!
 //! fn main() -> std::process::ExitCode {
-//!     plugin::serve(|_call, request| match request {
+//!     plugin::serve(&["version"], |_call, request| match request {
 //!         Request::Version(v0::version::Request {}) => {
 //!             let info = "nothing 1.0".to_owned();
 //!             Ok(Response::Version(v0::version::Response { info, ..Default::default() }).into())
@@ -31,23 +31,28 @@ pub const MAX_REQUEST: usize = 16 << 20;
 const MAX_DEPTH: usize = 127;
 
 /// Serves the one request on stdin and answers it on stdout: reads it, checks its version, decodes
-/// it, calls `handle`, writes the answer and then the stream if there is one. A panic in `handle`
-/// becomes error 21.
+/// it, calls `handle`, writes the answer and then the stream if there is one. A `_type` that is not
+/// among `messages` is error 3, whatever its fields are; a panic in `handle` becomes error 21.
 ///
 /// Return what it returns from `main`: 0 where the answer says ok, 1 where it says err, 2 where no
 /// answer could be written.
-pub fn serve(handle: impl FnOnce(Call, Request) -> Result<Reply, Error>) -> ExitCode {
-    serve_then(handle, || ())
+pub fn serve(
+    messages: &[&str],
+    handle: impl FnOnce(Call, Request) -> Result<Reply, Error>,
+) -> ExitCode {
+    serve_then(messages, handle, || ())
 }
 
 /// As [`serve`], and calls `answered` as soon as the answer's object has been written, before its
 /// stream.
 pub fn serve_then(
+    messages: &[&str],
     handle: impl FnOnce(Call, Request) -> Result<Reply, Error>,
     answered: impl FnOnce(),
 ) -> ExitCode {
     let input = BufReader::new(io::stdin());
-    ExitCode::from(exchange(input, &mut io::stdout().lock(), handle, answered))
+    let output = &mut io::stdout().lock();
+    ExitCode::from(exchange(messages, input, output, handle, answered))
 }
 
 /// What a handler gets beside the request.
@@ -91,15 +96,17 @@ pub fn unsupported(request: &Request) -> Error {
         .as_ref()
         .and_then(|object| object.get("_type"))
         .and_then(Value::as_str);
-    let message = format!(
-        "this plugin does not serve {:?}; \"version\" lists what it serves",
-        kind.unwrap_or_default()
-    );
+    not_served(kind.unwrap_or_default())
+}
+
+fn not_served(kind: &str) -> Error {
+    let message = format!("this plugin does not serve {kind:?}; \"version\" lists what it serves");
     Error::message(Code::UNSUPPORTED_MESSAGE, message)
 }
 
 /// One exchange over any pair of streams; the result is the process's exit status.
 fn exchange<R, W>(
+    messages: &[&str],
     mut input: R,
     output: &mut W,
     handle: impl FnOnce(Call, Request) -> Result<Reply, Error>,
@@ -110,7 +117,8 @@ where
     W: Write,
 {
     let mut version = VERSION.to_owned();
-    let result = read_request(&mut input, &mut version).and_then(|(deadline, request)| {
+    let read = read_request(messages, &mut input, &mut version);
+    let result = read.and_then(|(deadline, request)| {
         let call = Call {
             deadline,
             input: Box::new(input),
@@ -147,6 +155,7 @@ where
 /// Reads and checks the envelope, then the request. `version` becomes the request's as soon as that
 /// is known to be spoken here.
 fn read_request<R: BufRead>(
+    messages: &[&str],
     input: &mut R,
     version: &mut String,
 ) -> Result<(Option<Instant>, Request), Error> {
@@ -177,6 +186,11 @@ fn read_request<R: BufRead>(
             received.checked_add(Duration::from_millis(limit))
         }
     };
+    if let Some(kind) = object.get("_type").and_then(Value::as_str) {
+        if !messages.contains(&kind) {
+            return Err(not_served(kind));
+        }
+    }
     let request = Request::decode(&object)?;
     if deadline.map_or(false, |deadline| deadline <= Instant::now()) {
         return Err(Error::message(

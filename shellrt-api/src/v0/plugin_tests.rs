@@ -9,7 +9,13 @@ use super::{exchange, Reply};
 fn answer(input: &[u8], handle: impl FnOnce(Request) -> Result<Reply, Error>) -> (String, u8) {
     let mut output = Vec::new();
     let input = Cursor::new(input.to_vec());
-    let status = exchange(input, &mut output, |_, request| handle(request), || ());
+    let status = exchange(
+        &Request::TYPES,
+        input,
+        &mut output,
+        |_, request| handle(request),
+        || (),
+    );
     (String::from_utf8(output).unwrap(), status)
 }
 
@@ -242,6 +248,21 @@ fn an_unknown_type_is_error_3() {
 }
 
 #[test]
+fn a_type_that_is_not_served_is_error_3_whatever_its_fields() {
+    let mut output = Vec::new();
+    let input = Cursor::new(br#"{"_version":"0.1.0","_type":"exec"}"#);
+    let status = exchange(
+        &["list"],
+        input,
+        &mut output,
+        |_, _| panic!("it must not be served"),
+        || (),
+    );
+    assert!(String::from_utf8(output).unwrap().contains(r#""code":3"#));
+    assert_eq!(status, 1);
+}
+
+#[test]
 fn a_deadline_of_nothing_is_error_20() {
     assert_eq!(
         refused(br#"{"_version":"0.1.0","_type":"list","_deadline_ms":0}"#),
@@ -276,6 +297,7 @@ fn does_not_wait_for_the_end_of_file() {
     let input = io::BufReader::with_capacity(1, NothingAfter(Cursor::new(request.to_vec())));
     let mut output = Vec::new();
     let status = exchange(
+        &Request::TYPES,
         input,
         &mut output,
         |_, request| {
@@ -297,6 +319,7 @@ fn what_follows_the_object_is_left_for_the_handler() {
     let input = Cursor::new(b"{\"_version\":\"0.1.0\",\"_type\":\"list\"}\0bytes".to_vec());
     let mut output = Vec::new();
     exchange(
+        &Request::TYPES,
         input,
         &mut output,
         |mut call, _| {

@@ -9,7 +9,8 @@ pub struct Request {
     /// Also remove the images that no module uses. Default false: leftovers only.
     #[serde(default)]
     pub images: bool,
-    /// Only what has not been touched for so many seconds. Default 0: whatever its age.
+    /// Only what has not been touched for so many seconds. Default: images of any age, and leftovers
+    /// that are a week old.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub older_than: Option<u64>,
 }

@@ -30,6 +30,7 @@ pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
     }
     let config: wasm::Config = config::decode(&config)?;
     check_env(&env)?;
+    image::canonical(&config.image)?;
     check_limits(&name, &config)?;
 
     let store = &context.store;

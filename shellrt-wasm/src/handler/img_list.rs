@@ -12,8 +12,21 @@ use crate::{Context, Error};
 pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
     let Request {} = request;
     let images = image::all(&context.store)?.into_iter().map(|record| {
-        let Record { reference, digest, size, created_at, .. } = record;
-        Image { reference, digest, size, created_at }
+        let Record {
+            reference,
+            digest,
+            size,
+            created_at,
+            ..
+        } = record;
+        Image {
+            reference,
+            digest,
+            size,
+            created_at,
+        }
     });
-    Ok(Response { images: images.collect() })
+    Ok(Response {
+        images: images.collect(),
+    })
 }

@@ -22,7 +22,12 @@ pub fn handle(context: &Context, request: Request) -> Result<Reply, Error> {
     let pull = Pull::new(&context.store, request)?;
     let patience = Patience::until(context.deadline);
     if progress {
-        let lines = Lines { waiting: Some(pull), patience, running: None, rest: Vec::new() };
+        let lines = Lines {
+            waiting: Some(pull),
+            patience,
+            running: None,
+            rest: Vec::new(),
+        };
         return Ok(Reply::stream(Answer::ImgPull(Response::default()), lines));
     }
     let mut running = Running::start(pull, patience.clone());
@@ -64,10 +69,15 @@ impl Running {
         let thread = thread::spawn(move || {
             let progress = sender.clone();
             // Nobody to hear it means that the answer was given up.
-            let result = pull.run(&patience, &mut |line| drop(progress.send(Said::Progress(line))));
+            let result = pull.run(&patience, &mut |line| {
+                drop(progress.send(Said::Progress(line)))
+            });
             drop(sender.send(Said::Result(result)));
         });
-        Running { said, thread: Some(thread) }
+        Running {
+            said,
+            thread: Some(thread),
+        }
     }
 
     /// Waits for the next word; `None` when there is none, or nobody to tell it to.
@@ -95,7 +105,11 @@ impl Running {
     fn give_up(&mut self, patience: &Patience) {
         patience.cancel();
         let end = Instant::now() + GRACE;
-        while self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
+        while self
+            .thread
+            .as_ref()
+            .is_some_and(|thread| !thread.is_finished())
+        {
             if Instant::now() >= end {
                 return;
             }

@@ -22,7 +22,10 @@ pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
     if !force {
         let modules = image::users(store, &reference)?;
         if !modules.is_empty() {
-            return Err(Error::ImageInUse { image: reference, modules });
+            return Err(Error::ImageInUse {
+                image: reference,
+                modules,
+            });
         }
     }
     image::remove(store, &reference)?;

@@ -30,7 +30,7 @@ pub fn handle(context: &Context, request: Request) -> Result<Reply, Error> {
     let query = Query {
         tail,
         since,
-        until: until.map(nanoseconds),
+        until: until.map(|until| nanoseconds(until) - 1),
         timestamps,
         streams,
     };
@@ -52,6 +52,7 @@ pub fn handle(context: &Context, request: Request) -> Result<Reply, Error> {
     Ok(Reply::stream(response, follow))
 }
 
+/// `since` includes its moment, `until` does not; the log's own bounds are both included.
 fn nanoseconds(seconds: i64) -> i64 {
     seconds.saturating_mul(1_000_000_000)
 }

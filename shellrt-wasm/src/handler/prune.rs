@@ -19,11 +19,15 @@ pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
     let Request { images, older_than } = request;
     let store = &context.store;
     let age = Duration::from_secs(older_than.unwrap_or_default());
+    // The next pull goes on with a partial download, so these stay for a while unless asked for.
+    let leftover_age = older_than.map_or(image::DOWNLOADS_KEPT, Duration::from_secs);
     let mut response = Response::default();
     if images {
         let _images = Lock::exclusive(&store.images_lock(), context.deadline)?;
         let modules = Module::all(store)?.into_iter();
-        let used: BTreeSet<_> = modules.map(|module| module.definition.image.reference).collect();
+        let used: BTreeSet<_> = modules
+            .map(|module| module.definition.image.reference)
+            .collect();
         for record in image::all(store)? {
             let pulled = Duration::from_nanos(event::now().abs_diff(record.pulled_at));
             if pulled >= age && !used.contains(&record.reference) {
@@ -32,7 +36,8 @@ pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
             }
         }
     }
-    response.bytes = image::remove_leftovers(store, age)?;
-    response.bytes += module::remove_leftovers(store, age.as_secs())?;
+    response.bytes = image::remove_leftovers(store, leftover_age)?;
+    response.bytes += module::remove_leftovers(store, leftover_age.as_secs())?;
+    store.tidy()?;
     Ok(response)
 }

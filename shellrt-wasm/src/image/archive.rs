@@ -77,7 +77,10 @@ impl Search<'_> {
             Ok(()) => self.refuse(format!("a layer can't be read: {error}")),
             Err(end) => end,
         };
-        let watched = Watched { inner: layer, patience: self.patience };
+        let watched = Watched {
+            inner: layer,
+            patience: self.patience,
+        };
         let bytes = decompressed(watched).map_err(broken)?;
         let mut entries = Entries::new(bytes.take(self.limit.saturating_mul(UNPACKED)));
         let mut found = Found::Nothing;
@@ -116,10 +119,17 @@ impl Search<'_> {
         output: &mut File,
     ) -> Result<(), Error> {
         if size > self.limit {
-            return Err(crate::engine::ProgramError::TooLarge { size, limit: self.limit }.into());
+            return Err(crate::engine::ProgramError::TooLarge {
+                size,
+                limit: self.limit,
+            }
+            .into());
         }
         let own = |source| Error::system("write the program to a temporary file", source);
-        output.set_len(0).and_then(|()| io::Seek::rewind(output)).map_err(own)?;
+        output
+            .set_len(0)
+            .and_then(|()| io::Seek::rewind(output))
+            .map_err(own)?;
         let mut buffer = vec![0; 256 << 10];
         loop {
             match body.read(&mut buffer) {
@@ -134,7 +144,10 @@ impl Search<'_> {
     }
 
     fn refuse(&self, reason: String) -> Error {
-        Error::ImageInvalid { image: self.reference.to_owned(), reason }
+        Error::ImageInvalid {
+            image: self.reference.to_owned(),
+            reason,
+        }
     }
 }
 
@@ -203,8 +216,12 @@ impl Name {
 
     /// Whether an entry of the name `other` says that this one of lower layers is gone.
     fn is_hidden_by(&self, other: &Name) -> bool {
-        let Some((last, parents)) = other.0.split_last() else { return false };
-        let Some(gone) = last.strip_prefix(b".wh.") else { return false };
+        let Some((last, parents)) = other.0.split_last() else {
+            return false;
+        };
+        let Some(gone) = last.strip_prefix(b".wh.") else {
+            return false;
+        };
         match self.0.strip_prefix(parents) {
             None | Some([]) => false,
             // All that was in the directory.
@@ -217,7 +234,11 @@ impl Name {
 impl std::fmt::Display for Name {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let path = self.0.join(&b'/');
-        write!(f, "{:?}", Path::new("/").join(String::from_utf8_lossy(&path).as_ref()))
+        write!(
+            f,
+            "{:?}",
+            Path::new("/").join(String::from_utf8_lossy(&path).as_ref())
+        )
     }
 }
 

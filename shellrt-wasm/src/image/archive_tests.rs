@@ -65,19 +65,25 @@ fn file(bytes: &[u8]) -> File {
 /// The text at `path`, or the error, and how many layers were opened.
 fn look(path: &str, layers: &[Vec<u8>]) -> (Result<String, Error>, usize) {
     let patience = Patience::default();
-    let search = Search { reference: "a", limit: LIMIT, patience: &patience };
+    let search = Search {
+        reference: "a",
+        limit: LIMIT,
+        patience: &patience,
+    };
     let mut output = tempfile::tempfile().unwrap();
     let mut opened = std::collections::BTreeSet::new();
     let open = |number: usize| {
         opened.insert(number);
         Ok(file(&layers[number]))
     };
-    let found = search.extract(path, layers.len(), open, &mut output).map(|()| {
-        let mut text = String::new();
-        output.rewind().unwrap();
-        output.read_to_string(&mut text).unwrap();
-        text
-    });
+    let found = search
+        .extract(path, layers.len(), open, &mut output)
+        .map(|()| {
+            let mut text = String::new();
+            output.rewind().unwrap();
+            output.read_to_string(&mut text).unwrap();
+            text
+        });
     (found, opened.len())
 }
 
@@ -100,7 +106,10 @@ fn the_topmost_layer_counts_and_only_what_is_needed_is_read() {
     assert_eq!(found("/a", &layers), "new");
     assert_eq!(look("/a", &layers).1, 1);
     assert_eq!(found("b", &layers), "only below");
-    let twice = [Made::new().file("a", "first and longer").file("/a", "last").end()];
+    let twice = [Made::new()
+        .file("a", "first and longer")
+        .file("/a", "last")
+        .end()];
     assert_eq!(found("a", &twice), "last");
 }
 
@@ -125,7 +134,11 @@ fn every_compression_is_seen_in_the_bytes() {
 
 #[test]
 fn whiteouts_hide_what_is_below() {
-    let below = Made::new().directory("d/").file("d/a", "a").file("d/e/b", "b").end();
+    let below = Made::new()
+        .directory("d/")
+        .file("d/a", "a")
+        .file("d/e/b", "b")
+        .end();
     let is_gone = |upper: Made, path: &str| {
         let said = refused(path, &[below.clone(), upper.end()]);
         assert!(said.contains("no file"), "{said}");
@@ -133,17 +146,30 @@ fn whiteouts_hide_what_is_below() {
     is_gone(Made::new().file("d/.wh.a", ""), "/d/a");
     is_gone(Made::new().file(".wh.d", ""), "/d/e/b");
     is_gone(Made::new().file("d/.wh..wh..opq", ""), "/d/e/b");
-    is_gone(Made::new().file("d", "a file where the directory was"), "/d/a");
-    let other = Made::new().file("d/.wh.aa", "").file("d/e/.wh..wh..opq", "").end();
+    is_gone(
+        Made::new().file("d", "a file where the directory was"),
+        "/d/a",
+    );
+    let other = Made::new()
+        .file("d/.wh.aa", "")
+        .file("d/e/.wh..wh..opq", "")
+        .end();
     assert_eq!(found("/d/a", &[below.clone(), other]), "a");
-    let replaced = Made::new().file("d/a", "new").file("d/.wh..wh..opq", "").end();
+    let replaced = Made::new()
+        .file("d/a", "new")
+        .file("d/.wh..wh..opq", "")
+        .end();
     assert_eq!(found("/d/a", &[below, replaced]), "new");
 }
 
 #[test]
 fn links_are_followed_within_the_image() {
     let layers = [
-        Made::new().directory("usr/").file("usr/bin/real", "real").symlink("bin", "usr/bin").end(),
+        Made::new()
+            .directory("usr/")
+            .file("usr/bin/real", "real")
+            .symlink("bin", "usr/bin")
+            .end(),
         Made::new()
             .symlink("start", "/bin/run")
             .symlink("usr/bin/run", "../bin/./real")
@@ -152,13 +178,28 @@ fn links_are_followed_within_the_image() {
             .hardlink("./hard2", "./hard")
             .end(),
     ];
-    for path in ["/start", "/bin/run", "out", "hard", "hard2", "bin/../start", "/../usr/bin/real"] {
+    for path in [
+        "/start",
+        "/bin/run",
+        "out",
+        "hard",
+        "hard2",
+        "bin/../start",
+        "/../usr/bin/real",
+    ] {
         assert_eq!(found(path, &layers), "real", "{path}");
     }
-    let circle = [Made::new().symlink("a", "b").symlink("b", "/a").symlink("c", "c/c").end()];
+    let circle = [Made::new()
+        .symlink("a", "b")
+        .symlink("b", "/a")
+        .symlink("c", "c/c")
+        .end()];
     assert!(refused("a", &circle).contains("leads nowhere"));
     assert!(refused("c", &circle).contains("leads nowhere"));
-    let outside = [Made::new().symlink("a", "/etc/hostname").hardlink("b", "/etc/passwd").end()];
+    let outside = [Made::new()
+        .symlink("a", "/etc/hostname")
+        .hardlink("b", "/etc/passwd")
+        .end()];
     assert!(refused("a", &outside).contains("no file"));
     assert!(refused("b", &outside).contains("no file"));
 }
@@ -169,7 +210,9 @@ fn long_names_are_read_in_both_forms() {
     let mut builder = Builder::new(Vec::new());
     let mut header = Header::new_gnu();
     header.set_size(4);
-    builder.append_data(&mut header, &long, &b"text"[..]).unwrap();
+    builder
+        .append_data(&mut header, &long, &b"text"[..])
+        .unwrap();
     assert_eq!(found(&long, &[builder.into_inner().unwrap()]), "text");
 
     let record = |key: &str, value: &str| {
@@ -188,7 +231,10 @@ fn long_names_are_read_in_both_forms() {
 
 #[test]
 fn what_is_no_file_is_named() {
-    let layer = [Made::new().directory("d/").entry("n", EntryType::Char, "", b"").end()];
+    let layer = [Made::new()
+        .directory("d/")
+        .entry("n", EntryType::Char, "", b"")
+        .end()];
     assert!(refused("d", &layer).contains("a directory"));
     assert!(refused("n", &layer).contains("neither a file nor a link"));
     assert!(refused("/", &layer).contains("no file"));
@@ -198,7 +244,10 @@ fn what_is_no_file_is_named() {
 #[test]
 fn hostile_tars_are_harmless() {
     // Names that would lead out of a directory into which somebody unpacks them.
-    let layer = [Made::new().file("../../a", "up").file("/../b", "root").end()];
+    let layer = [Made::new()
+        .file("../../a", "up")
+        .file("/../b", "root")
+        .end()];
     assert_eq!(found("a", &layer), "up");
     assert_eq!(found("b", &layer), "root");
 
@@ -228,7 +277,8 @@ fn hostile_tars_are_harmless() {
         let layer = Made::new().entry(&number.to_string(), EntryType::Regular, "", &large);
         gzip.write_all(&layer.0).unwrap();
     }
-    gzip.write_all(&Made::new().file("a", "at last").end()).unwrap();
+    gzip.write_all(&Made::new().file("a", "at last").end())
+        .unwrap();
     assert!(refused("a", &[gzip.finish().unwrap()]).contains("unpacks to too much"));
 
     // Damage.
@@ -248,7 +298,15 @@ fn hostile_tars_are_harmless() {
     assert!(refused("a", &[Vec::new()]).contains("no file"));
 
     // Strange extended headers.
-    for text in ["", "5", "x path=a\n", "99 path=a\n", "3 a", "9 path:a\n", "0 path=a\n"] {
+    for text in [
+        "",
+        "5",
+        "x path=a\n",
+        "99 path=a\n",
+        "3 a",
+        "9 path:a\n",
+        "0 path=a\n",
+    ] {
         let layer = Made::new().entry("p", EntryType::XHeader, "", text.as_bytes());
         let (result, _) = look("a", &[layer.file("b", "").end()]);
         assert!(result.is_err(), "{text:?}");
@@ -260,8 +318,14 @@ fn a_search_ends_with_the_patience() {
     let layer = Made::new().file("a", "text").end();
     let deadline = std::time::Instant::now().checked_sub(Duration::from_secs(1));
     let patience = Patience::until(deadline);
-    let search = Search { reference: "a", limit: LIMIT, patience: &patience };
+    let search = Search {
+        reference: "a",
+        limit: LIMIT,
+        patience: &patience,
+    };
     let mut output = tempfile::tempfile().unwrap();
-    let error = search.extract("a", 1, |_| Ok(file(&layer)), &mut output).unwrap_err();
+    let error = search
+        .extract("a", 1, |_| Ok(file(&layer)), &mut output)
+        .unwrap_err();
     assert_eq!(error.code(), Code::TIMEOUT);
 }

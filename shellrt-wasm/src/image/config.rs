@@ -67,8 +67,15 @@ impl Config {
     /// # Errors
     /// [`Error::ImageInvalid`] for what can't be done here, and code 15 where the image is for
     /// another kind of machine.
-    pub(super) fn program(&self, reference: &str, manifest: &ImageManifest) -> Result<String, Error> {
-        let refuse = |reason: String| Error::ImageInvalid { image: reference.to_owned(), reason };
+    pub(super) fn program(
+        &self,
+        reference: &str,
+        manifest: &ImageManifest,
+    ) -> Result<String, Error> {
+        let refuse = |reason: String| Error::ImageInvalid {
+            image: reference.to_owned(),
+            reason,
+        };
         let path = self.words().next();
         let is_named_so = path.is_some_and(|path| path.contains(".wasm"));
         if !self.is_wasm() && !is_compatible(manifest) && !is_named_so {
@@ -80,7 +87,9 @@ impl Config {
             return Err(error.into());
         }
         // The "compat" variant has it there.
-        let Some(path) = path else { return Ok("/plugin.wasm".to_owned()) };
+        let Some(path) = path else {
+            return Ok("/plugin.wasm".to_owned());
+        };
         let path = match path.split_once('#') {
             Some((path, "_start")) => path,
             Some((_, function)) => {
@@ -116,8 +125,14 @@ impl Config {
 
     /// The environment. What is no pair says nothing.
     pub(super) fn env(&self) -> BTreeMap<String, String> {
-        let pairs = self.config.env.iter().filter_map(|pair| pair.split_once('='));
-        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+        let pairs = self
+            .config
+            .env
+            .iter()
+            .filter_map(|pair| pair.split_once('='));
+        pairs
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
     }
 
     /// The labels.
@@ -138,7 +153,9 @@ impl Config {
 /// at all.
 pub(super) fn rank(wanted: Option<&Platform>, image: &Platform) -> Option<u32> {
     let Some(wanted) = wanted else {
-        let by_os = ["wasi", "wasip1", "wasip2"].iter().position(|os| *os == image.os);
+        let by_os = ["wasi", "wasip1", "wasip2"]
+            .iter()
+            .position(|os| *os == image.os);
         // The position is at most 2.
         return is_wasm(image).then_some(by_os.map_or(3, |position| position as u32));
     };
@@ -168,8 +185,10 @@ fn is_wasm(platform: &Platform) -> bool {
 /// specification's "compat" variant, and crun's.
 fn is_compatible(manifest: &ImageManifest) -> bool {
     let annotation = |name: &str| manifest.annotations.get(name).map(String::as_str);
-    matches!(annotation("module.wasm.image/variant"), Some("compat" | "compat-smart"))
-        || annotation("run.oci.handler") == Some("wasm")
+    matches!(
+        annotation("module.wasm.image/variant"),
+        Some("compat" | "compat-smart")
+    ) || annotation("run.oci.handler") == Some("wasm")
 }
 
 /// Go programs write `null` for what is empty.
@@ -199,10 +218,30 @@ mod tests {
     fn the_program_and_its_arguments_are_read_as_docker_does() {
         let none = manifest("null");
         for (config, path, entrypoint, command) in [
-            (r#"{"Entrypoint":["/a.wasm","-x"],"Cmd":["b"]}"#, "/a.wasm", vec!["-x"], vec!["b"]),
-            (r#"{"Entrypoint":null,"Cmd":["a.wasm","b","c"]}"#, "/a.wasm", vec![], vec!["b", "c"]),
-            (r#"{"Entrypoint":["a.wasm"],"WorkingDir":"/app"}"#, "/app/a.wasm", vec![], vec![]),
-            (r#"{"Entrypoint":["/a.wasm#_start"]}"#, "/a.wasm", vec![], vec![]),
+            (
+                r#"{"Entrypoint":["/a.wasm","-x"],"Cmd":["b"]}"#,
+                "/a.wasm",
+                vec!["-x"],
+                vec!["b"],
+            ),
+            (
+                r#"{"Entrypoint":null,"Cmd":["a.wasm","b","c"]}"#,
+                "/a.wasm",
+                vec![],
+                vec!["b", "c"],
+            ),
+            (
+                r#"{"Entrypoint":["a.wasm"],"WorkingDir":"/app"}"#,
+                "/app/a.wasm",
+                vec![],
+                vec![],
+            ),
+            (
+                r#"{"Entrypoint":["/a.wasm#_start"]}"#,
+                "/a.wasm",
+                vec![],
+                vec![],
+            ),
             (r#"{}"#, "/plugin.wasm", vec![], vec![]),
         ] {
             let text = format!(r#"{{"os":"wasi","architecture":"wasm","config":{config}}}"#);
@@ -212,7 +251,10 @@ mod tests {
             assert_eq!(read.command(), command, "{config}");
         }
         let text = br#"{"os":"wasi","architecture":"wasm","config":{"Entrypoint":["/a.wasm#go"]}}"#;
-        let error = Config::of_image("a", text).unwrap().program("a", &none).unwrap_err();
+        let error = Config::of_image("a", text)
+            .unwrap()
+            .program("a", &none)
+            .unwrap_err();
         assert!(error.to_string().contains("\"go\""), "{error}");
     }
 
@@ -233,14 +275,27 @@ mod tests {
 
     #[test]
     fn configs_that_say_nothing_are_read() {
-        for text in ["", "{}", "null", "[1]", r#"{"config":null,"os":null}"#, "\u{0}"] {
+        for text in [
+            "",
+            "{}",
+            "null",
+            "[1]",
+            r#"{"config":null,"os":null}"#,
+            "\u{0}",
+        ] {
             let config = Config::of_artifact(text.as_bytes());
             assert_eq!(config.platform(), None, "{text:?}");
             assert_eq!(config.name(), None, "{text:?}");
         }
         let config = Config::of_artifact(br#"{"config":{"Env":["A=b=c","X","Y="],"Labels":null}}"#);
         let env: Vec<_> = config.env().into_iter().collect();
-        assert_eq!(env, [("A".to_owned(), "b=c".to_owned()), ("Y".to_owned(), String::new())]);
+        assert_eq!(
+            env,
+            [
+                ("A".to_owned(), "b=c".to_owned()),
+                ("Y".to_owned(), String::new())
+            ]
+        );
     }
 
     #[test]
@@ -248,12 +303,27 @@ mod tests {
         let platform = |text: &str| text.parse::<Platform>().unwrap();
         let ranks = |wanted: Option<&str>| {
             let wanted = wanted.map(platform);
-            let images = ["wasi/wasm", "wasip1/wasm32", "wasip2/wasm", "js/wasm", "linux/amd64"];
+            let images = [
+                "wasi/wasm",
+                "wasip1/wasm32",
+                "wasip2/wasm",
+                "js/wasm",
+                "linux/amd64",
+            ];
             images.map(|image| rank(wanted.as_ref(), &platform(image)))
         };
         assert_eq!(ranks(None), [Some(0), Some(1), Some(2), Some(3), None]);
-        assert_eq!(ranks(Some("wasip2/wasm32")), [None, None, Some(0), None, None]);
-        assert_eq!(ranks(Some("wasi/wasm")), [Some(0), Some(1), Some(1), None, None]);
-        assert_eq!(ranks(Some("linux/amd64")), [None, None, None, None, Some(0)]);
+        assert_eq!(
+            ranks(Some("wasip2/wasm32")),
+            [None, None, Some(0), None, None]
+        );
+        assert_eq!(
+            ranks(Some("wasi/wasm")),
+            [Some(0), Some(1), Some(1), None, None]
+        );
+        assert_eq!(
+            ranks(Some("linux/amd64")),
+            [None, None, None, None, Some(0)]
+        );
     }
 }

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::store::{self, Store};
 
 /// How long what a broken pull left is kept.
-const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+pub const DOWNLOADS_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// The directory, in use: as long as this lives, nobody removes a file from it that is not old.
 pub(super) struct Downloads {
@@ -30,8 +30,11 @@ impl Downloads {
     pub(super) fn enter(store: &Store, patience: &Patience) -> Result<Downloads, Error> {
         let in_use = Lock::shared(&store.downloads_lock(), patience.deadline)?;
         let dir = store.downloads();
-        remove_older(&dir, KEPT)?;
-        Ok(Downloads { dir, _in_use: in_use })
+        remove_older(&dir, DOWNLOADS_KEPT)?;
+        Ok(Downloads {
+            dir,
+            _in_use: in_use,
+        })
     }
 
     /// The directory.
@@ -41,13 +44,16 @@ impl Downloads {
 
     /// Where a complete and verified blob lies.
     pub(super) fn blob(&self, digest: &Digest) -> PathBuf {
-        self.dir.join(format!("{}-{}", digest.algorithm(), digest.hex()))
+        self.dir
+            .join(format!("{}-{}", digest.algorithm(), digest.hex()))
     }
 
     /// How many bytes of a blob are here already.
     pub(super) fn present(&self, digest: &Digest) -> u64 {
         let blob = self.blob(digest);
-        let partial = self.dir.join(format!("{}-{}.partial", digest.algorithm(), digest.hex()));
+        let partial = self
+            .dir
+            .join(format!("{}-{}.partial", digest.algorithm(), digest.hex()));
         let found = fs::metadata(blob).or_else(|_| fs::metadata(partial));
         found.map_or(0, |found| found.len())
     }
@@ -70,8 +76,15 @@ impl Downloads {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = self.dir.join(format!("{}-{count}.tmp", std::process::id()));
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(true).mode(0o600);
-        let file = options.open(&path).map_err(|source| Error::file("make", &path, source))?;
+        options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600);
+        let file = options
+            .open(&path)
+            .map_err(|source| Error::file("make", &path, source))?;
         Ok(Temporary { file, path })
     }
 
@@ -128,7 +141,10 @@ pub(super) fn remove_leftovers(store: &Store, age: Duration) -> Result<u64, Erro
     if let Some(_nobody) = Lock::try_exclusive(&store.downloads_lock())? {
         return remove_older(&dir, age);
     }
-    remove(&dir, age, |path| path.extension().is_some_and(|extension| extension == "partial"))
+    remove(&dir, age, |path| {
+        path.extension()
+            .is_some_and(|extension| extension == "partial")
+    })
 }
 
 fn remove_older(dir: &Path, age: Duration) -> Result<u64, Error> {
@@ -139,7 +155,9 @@ fn remove(dir: &Path, age: Duration, which: impl Fn(&Path) -> bool) -> Result<u6
     let entries = fs::read_dir(dir).map_err(|source| Error::file("list", dir, source))?;
     let mut bytes = 0;
     for entry in entries {
-        let path = entry.map_err(|source| Error::file("list", dir, source))?.path();
+        let path = entry
+            .map_err(|source| Error::file("list", dir, source))?
+            .path();
         if !which(&path) || store::age(&path) < age {
             continue;
         }

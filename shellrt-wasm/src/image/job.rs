@@ -38,8 +38,16 @@ const CONFIG_MAX: u64 = 4 << 20;
 impl Job<'_> {
     /// Pulls an image with documents.
     pub(super) fn image(&self, origin: &Origin, report: &mut Report) -> Result<Response, Error> {
-        let Pull { store, reference, wanted, .. } = self.pull;
-        let known = self.pull.recorded().filter(|record| record.wanted == self.wanted());
+        let Pull {
+            store,
+            reference,
+            wanted,
+            ..
+        } = self.pull;
+        let known = self
+            .pull
+            .recorded()
+            .filter(|record| record.wanted == self.wanted());
         if let Some(known) = known {
             if origin.digest()?.to_string() == known.digest {
                 if let Some(response) = self.again(known, report)? {
@@ -59,15 +67,20 @@ impl Job<'_> {
             return Ok(response);
         }
         let mut fetched = Fetched::default();
-        let Draft { config, platform, program } =
-            self.program(origin, &resolved, &manifest, &layout, &mut fetched, report)?;
+        let Draft {
+            config,
+            platform,
+            program,
+        } = self.program(origin, &resolved, &manifest, &layout, &mut fetched, report)?;
         let size = manifest.layers.iter().map(|layer| layer.size);
         let record = |kind, digest: &Digest| Record {
             reference: reference.clone(),
             digest: resolved.digest.to_string(),
             manifest: resolved.manifest.descriptor.digest.to_string(),
             image_id: manifest.config.digest.to_string(),
-            platform: platform.map(|platform| platform.to_string()).unwrap_or_default(),
+            platform: platform
+                .map(|platform| platform.to_string())
+                .unwrap_or_default(),
             wanted: self.wanted(),
             size: size.fold(manifest.config.size, u64::saturating_add),
             created_at: event::now(),
@@ -82,7 +95,8 @@ impl Job<'_> {
         };
         let (record, compiled) = self.keep(&program, record, report)?;
         // Only now: whatever failed before goes on from these.
-        self.downloads.forget(manifest.layers.iter().map(|layer| &layer.digest));
+        self.downloads
+            .forget(manifest.layers.iter().map(|layer| &layer.digest));
         event::record(store, &record.reference, Event::Pulled, None);
         Ok(fetched.response(&record, compiled))
     }
@@ -97,7 +111,9 @@ impl Job<'_> {
         fetched: &mut Fetched,
         report: &mut Report,
     ) -> Result<Draft, Error> {
-        let Pull { reference, wanted, .. } = self.pull;
+        let Pull {
+            reference, wanted, ..
+        } = self.pull;
         if let Layout::Whole(layer) = layout {
             if layer.size > self.limit {
                 let (size, limit) = (layer.size, self.limit);
@@ -147,21 +163,35 @@ impl Job<'_> {
                     File::open(&path).map_err(|source| Error::file("read", &path, source))
                 };
                 let mut output = self.downloads.temporary()?;
-                let search = Search { reference, limit: self.limit, patience: self.patience };
+                let search = Search {
+                    reference,
+                    limit: self.limit,
+                    patience: self.patience,
+                };
                 search.extract(&path, layers.len(), open, &mut output.file)?;
                 ProgramFile::Temporary(output)
             }
         };
-        Ok(Draft { config, platform, program })
+        Ok(Draft {
+            config,
+            platform,
+            program,
+        })
     }
 
     /// Pulls a program from a file.
     pub(super) fn file(&self, path: &Path, report: &mut Report) -> Result<Response, Error> {
-        let Pull { store, reference, .. } = self.pull;
+        let Pull {
+            store, reference, ..
+        } = self.pull;
         let (copy, digest, size) =
             local::program(reference, path, self.limit, self.downloads, self.patience)?;
         let digest = digest.to_string();
-        if let Some(known) = self.pull.recorded().filter(|record| record.digest == digest) {
+        if let Some(known) = self
+            .pull
+            .recorded()
+            .filter(|record| record.digest == digest)
+        {
             if let Some(response) = self.again(known, report)? {
                 return Ok(response);
             }
@@ -187,7 +217,11 @@ impl Job<'_> {
         };
         let (record, compiled) = self.keep(&program, record, report)?;
         event::record(store, &record.reference, Event::Pulled, None);
-        Ok(Fetched { bytes: size, resumed: 0 }.response(&record, compiled))
+        Ok(Fetched {
+            bytes: size,
+            resumed: 0,
+        }
+        .response(&record, compiled))
     }
 
     /// Puts the program into the store, compiles it, and writes the record, in this order.
@@ -207,7 +241,12 @@ impl Job<'_> {
             self.patience.check()?;
             let mut unpack = |current| {
                 let (digest, phase) = (digest.to_string(), Phase::Unpack);
-                report(Progress::Layer { digest, current, total, phase });
+                report(Progress::Layer {
+                    digest,
+                    current,
+                    total,
+                    phase,
+                });
             };
             unpack(0);
             let (inspection, compiled) = held.compile(Tuning::default(), self.patience.deadline)?;
@@ -236,7 +275,9 @@ impl Job<'_> {
     /// The image is here already, under another reference or an older index: only the record is
     /// written.
     fn twin(&self, resolved: &Resolved, report: &mut Report) -> Result<Option<Response>, Error> {
-        let Pull { store, reference, .. } = self.pull;
+        let Pull {
+            store, reference, ..
+        } = self.pull;
         let manifest = resolved.manifest.descriptor.digest.to_string();
         let all = match record::all(store) {
             Ok(all) => all,
@@ -248,14 +289,20 @@ impl Job<'_> {
             Err(error) => return Err(error),
         };
         let is_twin = |record: &Record| record.manifest == manifest && record.is_whole(store);
-        let Some(twin) = all.into_iter().find(is_twin) else { return Ok(None) };
+        let Some(twin) = all.into_iter().find(is_twin) else {
+            return Ok(None);
+        };
         let is_own = twin.reference == *reference;
         self.again(
             Record {
                 reference: reference.clone(),
                 digest: resolved.digest.to_string(),
                 wanted: self.wanted(),
-                created_at: if is_own { twin.created_at } else { event::now() },
+                created_at: if is_own {
+                    twin.created_at
+                } else {
+                    event::now()
+                },
                 ..twin
             },
             report,
@@ -287,14 +334,21 @@ impl Job<'_> {
     fn check_room(&self, layers: &[Descriptor]) -> Result<(), Error> {
         let path = self.pull.store.root();
         let missing = |layer: &Descriptor| {
-            layer.size.saturating_sub(self.downloads.present(&layer.digest))
+            layer
+                .size
+                .saturating_sub(self.downloads.present(&layer.digest))
         };
         let needed = layers.iter().map(missing).fold(0, u64::saturating_add);
         let found = rustix::fs::statvfs(path);
-        let found = found.map_err(|errno| Error::file("look at the disk of", path, errno.into()))?;
+        let found =
+            found.map_err(|errno| Error::file("look at the disk of", path, errno.into()))?;
         let available = found.f_bavail.saturating_mul(found.f_frsize);
         match needed > available {
-            true => Err(Error::DiskFull { path: path.to_owned(), needed, available }),
+            true => Err(Error::DiskFull {
+                path: path.to_owned(),
+                needed,
+                available,
+            }),
             false => Ok(()),
         }
     }

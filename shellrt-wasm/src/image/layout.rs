@@ -24,11 +24,17 @@ impl Layout<'_> {
         manifest: &'a ImageManifest,
     ) -> Result<Layout<'a>, Error> {
         let refuse = |reason: String| {
-            Err(Error::ImageInvalid { image: reference.to_owned(), reason })
+            Err(Error::ImageInvalid {
+                image: reference.to_owned(),
+                reason,
+            })
         };
         let layers = manifest.layers.as_slice();
         let config = manifest.config.media_type.as_str();
-        let wasm: Vec<_> = layers.iter().filter(|layer| is_wasm(&layer.media_type)).collect();
+        let wasm: Vec<_> = layers
+            .iter()
+            .filter(|layer| is_wasm(&layer.media_type))
+            .collect();
         match (config, wasm.as_slice(), layers) {
             (_, _, []) => refuse(format!("it has no layers; its config is {config:?}")),
             // A Spin application's files are not the program's business.
@@ -128,18 +134,31 @@ mod tests {
     fn known_layouts_are_read() {
         for (config, layer) in [
             ("application/vnd.wasm.config.v0+json", "application/wasm"),
-            ("application/vnd.wasm.config.v1+json", "application/vnd.wasm.content.layer.v1+wasm"),
+            (
+                "application/vnd.wasm.config.v1+json",
+                "application/vnd.wasm.content.layer.v1+wasm",
+            ),
             (
                 "application/vnd.module.wasm.config.v1+json",
                 "application/vnd.module.wasm.content.layer.v1+wasm",
             ),
-            (OCI, "application/vnd.bytecodealliance.wasm.component.layer.v0+wasm"),
+            (
+                OCI,
+                "application/vnd.bytecodealliance.wasm.component.layer.v0+wasm",
+            ),
             ("application/vnd.oci.empty.v1+json", "application/wasm"),
-            ("application/vnd.fermyon.spin.application.v1+config", "application/wasm"),
+            (
+                "application/vnd.fermyon.spin.application.v1+config",
+                "application/wasm",
+            ),
         ] {
             let manifest = manifest(config, &[layer]);
             let found = Layout::of("a", &manifest).unwrap();
-            assert_eq!(found, Layout::Whole(&manifest.layers[0]), "{config} {layer}");
+            assert_eq!(
+                found,
+                Layout::Whole(&manifest.layers[0]),
+                "{config} {layer}"
+            );
         }
         for (config, layer) in [
             (OCI, TAR),
@@ -156,7 +175,10 @@ mod tests {
         let data = "application/vnd.wasm.content.layer.v1+data";
         let spin = "application/vnd.fermyon.spin.application.v1+config";
         let manifest = manifest(spin, &[data, "application/vnd.wasm.content.layer.v1+wasm"]);
-        assert_eq!(Layout::of("a", &manifest).unwrap(), Layout::Whole(&manifest.layers[1]));
+        assert_eq!(
+            Layout::of("a", &manifest).unwrap(),
+            Layout::Whole(&manifest.layers[1])
+        );
     }
 
     #[test]
@@ -165,12 +187,24 @@ mod tests {
         let spin = "application/vnd.fermyon.spin.application.v1+config";
         let helm = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
         for (config, layers, said) in [
-            (cncf, vec!["application/wasm", "application/wasm"], "2 layers"),
+            (
+                cncf,
+                vec!["application/wasm", "application/wasm"],
+                "2 layers",
+            ),
             (cncf, vec!["application/wasm", TAR], "2 layers"),
             (cncf, vec![TAR], cncf),
             (cncf, vec![], "no layers"),
-            (spin, vec!["application/wasm", "application/wasm"], "2 programs"),
-            (spin, vec!["application/vnd.wasm.content.layer.v1+data"], "0 programs"),
+            (
+                spin,
+                vec!["application/wasm", "application/wasm"],
+                "2 programs",
+            ),
+            (
+                spin,
+                vec!["application/vnd.wasm.content.layer.v1+data"],
+                "0 programs",
+            ),
             ("application/vnd.cncf.helm.config.v1+json", vec![helm], helm),
             (OCI, vec![TAR, helm], helm),
             (OCI, vec![TAR, "application/wasm"], "2 layers"),
@@ -179,7 +213,10 @@ mod tests {
             let manifest = manifest(config, &layers);
             let error = Layout::of("a", &manifest).unwrap_err();
             assert_eq!(error.code(), Code::IMAGE_INVALID);
-            assert!(error.to_string().contains(said), "{config} {layers:?}: {error}");
+            assert!(
+                error.to_string().contains(said),
+                "{config} {layers:?}: {error}"
+            );
         }
     }
 }

@@ -41,15 +41,21 @@ impl Directory<'_> {
         let digest = Digest::of(&bytes);
         let size = bytes.len() as u64;
         let descriptor = Descriptor::new(INDEX, digest, size);
-        let all = Manifest { descriptor, bytes: bytes.into() };
+        let all = Manifest {
+            descriptor,
+            bytes: bytes.into(),
+        };
         let index: Index = all.index()?;
-        let mut names: Vec<&str> =
-            index.manifests.iter().filter_map(|child| child.annotations.get(NAME)).map(String::as_str).collect();
+        let mut names: Vec<&str> = index
+            .manifests
+            .iter()
+            .filter_map(|child| child.annotations.get(NAME))
+            .map(String::as_str)
+            .collect();
         names.dedup();
         let named = |tag: &str| {
-            let is_it = |child: &&Descriptor| {
-                child.annotations.get(NAME).is_some_and(|name| name == tag)
-            };
+            let is_it =
+                |child: &&Descriptor| child.annotations.get(NAME).is_some_and(|name| name == tag);
             index.manifests.iter().find(is_it)
         };
         match (self.tag, index.manifests.as_slice()) {
@@ -58,7 +64,11 @@ impl Directory<'_> {
                 Some(child) => self.child(child),
                 None => Err(self.not_there(format!(
                     "the directory has no image named {tag:?}, but {}",
-                    if names.is_empty() { "only some without a name".to_owned() } else { names.join(", ") }
+                    if names.is_empty() {
+                        "only some without a name".to_owned()
+                    } else {
+                        names.join(", ")
+                    }
                 ))),
             },
             (None, [only]) => self.child(only),
@@ -79,7 +89,10 @@ impl Directory<'_> {
                 false => MANIFEST.to_owned(),
             };
         }
-        Ok(Manifest { descriptor, bytes: bytes.into() })
+        Ok(Manifest {
+            descriptor,
+            bytes: bytes.into(),
+        })
     }
 
     pub(super) fn bytes(&self, descriptor: &Descriptor, limit: u64) -> Result<Vec<u8>, Error> {
@@ -113,7 +126,11 @@ impl Directory<'_> {
             std::fs::rename(&draft.path, &path)
         };
         finish().map_err(|source| Error::file("write", &path, source))?;
-        Ok(Blob { path, fetched: descriptor.size, resumed: 0 })
+        Ok(Blob {
+            path,
+            fetched: descriptor.size,
+            resumed: 0,
+        })
     }
 
     fn copy(
@@ -123,19 +140,36 @@ impl Directory<'_> {
         listener: &mut Listener,
     ) -> Result<(), Error> {
         let digest = &descriptor.digest;
-        let path = self.path.join("blobs").join(digest.algorithm()).join(digest.hex());
+        let path = self
+            .path
+            .join("blobs")
+            .join(digest.algorithm())
+            .join(digest.hex());
         let input = open(self.reference, &path)?;
         let mut hasher = digest.hasher();
         let mut tell = |current| listener(digest, current, descriptor.size, Phase::Download);
-        let copy = Copy { from: &path, limit: descriptor.size, patience: self.patience };
+        let copy = Copy {
+            from: &path,
+            limit: descriptor.size,
+            patience: self.patience,
+        };
         let copied = copy.run(input, output, &mut hasher, &mut tell)?;
         let actual = hasher.finish();
         if copied != descriptor.size {
             let (digest, expected) = (digest.clone(), descriptor.size);
-            return Err(registry::Error::SizeMismatch { digest, expected, actual: copied }.into());
+            return Err(registry::Error::SizeMismatch {
+                digest,
+                expected,
+                actual: copied,
+            }
+            .into());
         }
         if actual != *digest {
-            return Err(registry::Error::DigestMismatch { expected: digest.clone(), actual }.into());
+            return Err(registry::Error::DigestMismatch {
+                expected: digest.clone(),
+                actual,
+            }
+            .into());
         }
         Ok(())
     }
@@ -150,7 +184,10 @@ impl Directory<'_> {
     }
 
     fn not_there(&self, reason: String) -> Error {
-        Error::NotThere { reference: self.reference.to_owned(), reason }
+        Error::NotThere {
+            reference: self.reference.to_owned(),
+            reason,
+        }
     }
 }
 
@@ -166,13 +203,18 @@ pub(super) fn program(
     let input = open(reference, path)?;
     let mut copy = downloads.temporary()?;
     let mut hasher = Hasher::sha256();
-    let run = Copy { from: path, limit, patience };
+    let run = Copy {
+        from: path,
+        limit,
+        patience,
+    };
     let size = run.run(input, &copy.file, &mut hasher, &mut |_| ())?;
     if size > limit {
         return Err(ProgramError::TooLarge { size, limit }.into());
     }
     if !is_binary(&copy.path).map_err(|source| Error::file("read", &copy.path, source))? {
-        let text = std::fs::read(&copy.path).map_err(|source| Error::file("read", &copy.path, source))?;
+        let text =
+            std::fs::read(&copy.path).map_err(|source| Error::file("read", &copy.path, source))?;
         if let Some(wasm) = translated(reference, &text)? {
             let mut rewrite = || -> io::Result<()> {
                 copy.file.set_len(0)?;
@@ -196,7 +238,9 @@ fn is_binary(path: &Path) -> io::Result<bool> {
 /// The program in a text; `None` where it is no text of a program, so that the engine says what it
 /// is.
 fn translated(reference: &str, text: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-    let Ok(text) = std::str::from_utf8(text) else { return Ok(None) };
+    let Ok(text) = std::str::from_utf8(text) else {
+        return Ok(None);
+    };
     let start = text.trim_start();
     if !start.starts_with('(') && !start.starts_with(";;") {
         return Ok(None);
@@ -212,15 +256,24 @@ fn translated(reference: &str, text: &[u8]) -> Result<Option<Vec<u8>>, Error> {
 
 /// Opens a regular file, without waiting for whoever writes to a pipe.
 fn open(reference: &str, path: &Path) -> Result<File, Error> {
-    let not_there = |reason| Error::NotThere { reference: reference.to_owned(), reason };
+    let not_there = |reason| Error::NotThere {
+        reference: reference.to_owned(),
+        reason,
+    };
     let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let file = match OpenOptions::new().read(true).custom_flags(nonblocking).open(path) {
+    let file = match OpenOptions::new()
+        .read(true)
+        .custom_flags(nonblocking)
+        .open(path)
+    {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(not_there(format!("there is no file {path:?}")));
         }
         opened => opened.map_err(|source| Error::file("read", path, source))?,
     };
-    let found = file.metadata().map_err(|source| Error::file("read", path, source))?;
+    let found = file
+        .metadata()
+        .map_err(|source| Error::file("read", path, source))?;
     match found.is_file() {
         true => Ok(file),
         false => Err(not_there(format!("{path:?} is no regular file"))),

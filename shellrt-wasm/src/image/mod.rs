@@ -29,6 +29,7 @@ use shellrt_plugin::lock::Lock;
 use crate::error::Error;
 use crate::store::{self, Store};
 
+pub use self::downloads::DOWNLOADS_KEPT;
 pub use self::patience::Patience;
 pub use self::program::{collect, compiled};
 pub use self::pull::Pull;
@@ -49,7 +50,9 @@ pub fn remove_leftovers(store: &Store, age: Duration) -> Result<u64, Error> {
     let dir = store.images();
     let entries = fs::read_dir(&dir).map_err(|source| Error::file("list", &dir, source))?;
     for entry in entries {
-        let path = entry.map_err(|source| Error::file("list", &dir, source))?.path();
+        let path = entry
+            .map_err(|source| Error::file("list", &dir, source))?
+            .path();
         // Records are written with the lock held, so nobody is writing one.
         if path.extension() != Some(OsStr::new("json")) && store::age(&path) >= age {
             bytes += store::size(&path);

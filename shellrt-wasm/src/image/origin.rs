@@ -84,7 +84,11 @@ impl Origin<'_> {
         let root = self.root()?;
         let digest = root.descriptor.digest.clone();
         if !root.is_index() {
-            return Ok(Resolved { digest, manifest: root, platform: None });
+            return Ok(Resolved {
+                digest,
+                manifest: root,
+                platform: None,
+            });
         }
         let mut open = vec![root];
         let mut images = Vec::new();
@@ -95,7 +99,11 @@ impl Origin<'_> {
                 let platform = best.platform.clone();
                 let manifest = self.child(&best)?;
                 if !manifest.is_index() {
-                    return Ok(Resolved { digest, manifest, platform });
+                    return Ok(Resolved {
+                        digest,
+                        manifest,
+                        platform,
+                    });
                 }
                 open.push(manifest);
                 continue;
@@ -109,7 +117,11 @@ impl Origin<'_> {
             // With a wish its config has the last word.
             [only] if wanted.is_none() || only.platform.is_none() => {
                 let platform = only.platform.clone();
-                Ok(Resolved { digest, manifest: self.child(only)?, platform })
+                Ok(Resolved {
+                    digest,
+                    manifest: self.child(only)?,
+                    platform,
+                })
             }
             _ => Err(unavailable(reference, wanted, &images).into()),
         }
@@ -139,8 +151,11 @@ pub(super) fn unavailable(
     wanted: Option<&Platform>,
     images: &[Descriptor],
 ) -> registry::Error {
-    let mut available: Vec<String> =
-        images.iter().filter_map(|image| image.platform.as_ref()).map(Platform::to_string).collect();
+    let mut available: Vec<String> = images
+        .iter()
+        .filter_map(|image| image.platform.as_ref())
+        .map(Platform::to_string)
+        .collect();
     available.dedup();
     registry::Error::PlatformUnavailable {
         reference: reference.to_owned(),
@@ -166,7 +181,11 @@ impl Children {
     fn of(index: Index, wanted: Option<&Platform>) -> Children {
         let mut best: Option<(u32, Descriptor)> = None;
         let (mut indexes, mut images) = (Vec::new(), Vec::new());
-        for child in index.manifests.into_iter().filter(|child| !is_attestation(child)) {
+        for child in index
+            .manifests
+            .into_iter()
+            .filter(|child| !is_attestation(child))
+        {
             let platform = child.platform.as_ref();
             match platform.and_then(|platform| rank(wanted, platform)) {
                 Some(rank) if best.as_ref().is_none_or(|(least, _)| rank < *least) => {
@@ -177,14 +196,23 @@ impl Children {
                 None => images.push(child),
             }
         }
-        Children { best: best.map(|(_, child)| child), indexes, images }
+        Children {
+            best: best.map(|(_, child)| child),
+            indexes,
+            images,
+        }
     }
 }
 
 /// Whether it is no image but a statement about one, as build tools add to an index.
 fn is_attestation(descriptor: &Descriptor) -> bool {
-    descriptor.annotations.contains_key("vnd.docker.reference.type")
-        || descriptor.platform.as_ref().is_some_and(|platform| platform.os == "unknown")
+    descriptor
+        .annotations
+        .contains_key("vnd.docker.reference.type")
+        || descriptor
+            .platform
+            .as_ref()
+            .is_some_and(|platform| platform.os == "unknown")
 }
 
 /// Whether a document of this type is an index.

@@ -18,7 +18,10 @@ pub struct Patience {
 impl Patience {
     /// Patience until `deadline`; `None` waits without end.
     pub fn until(deadline: Option<Instant>) -> Patience {
-        Patience { deadline, cancelled: Arc::default() }
+        Patience {
+            deadline,
+            cancelled: Arc::default(),
+        }
     }
 
     /// Nobody wants the image any more.
@@ -32,8 +35,12 @@ impl Patience {
         if self.cancelled.load(Ordering::Relaxed) {
             return Err(Error::HungUp);
         }
-        if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-            let message = "the pull took too long; what was fetched is kept, so repeat the request \
+        if self
+            .deadline
+            .is_some_and(|deadline| deadline <= Instant::now())
+        {
+            let message =
+                "the pull took too long; what was fetched is kept, so repeat the request \
                            with more time";
             return Err(Error::Timeout(message.to_owned()));
         }
@@ -46,7 +53,9 @@ impl Patience {
             if let Err(error) = self.check() {
                 return error;
             }
-            let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let left = self
+                .deadline
+                .map(|deadline| deadline.saturating_duration_since(Instant::now()));
             tokio::time::sleep(left.unwrap_or(POLL).min(POLL)).await;
         }
     }

@@ -70,7 +70,8 @@ impl Held {
             store::make_dir(&dir)?;
             match Lock::exclusive(&dir.join(LOCK), deadline) {
                 // Somebody collected the directory while we waited.
-                Err(lock::Error::Os { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                Err(lock::Error::Os { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                }
                 taken => return Ok(Held::new(store, program, taken?)),
             }
         }
@@ -82,7 +83,11 @@ impl Held {
     }
 
     fn new(store: &Store, program: &str, lock: Lock) -> Held {
-        Held { store: store.clone(), program: program.to_owned(), _lock: lock }
+        Held {
+            store: store.clone(),
+            program: program.to_owned(),
+            _lock: lock,
+        }
     }
 
     /// Whether its bytes are there.
@@ -185,7 +190,9 @@ pub(super) fn collect_older(store: &Store, age: Duration) -> Result<u64, Error> 
 /// The programs that images or modules refer to.
 fn references(store: &Store) -> Result<BTreeSet<String>, Error> {
     let images = record::all(store)?.into_iter().map(|record| record.program);
-    let modules = Module::all(store)?.into_iter().map(|module| module.definition.image.program);
+    let modules = Module::all(store)?
+        .into_iter()
+        .map(|module| module.definition.image.program);
     Ok(images.chain(modules).collect())
 }
 
@@ -225,7 +232,9 @@ fn remove_leftovers(store: &Store, program: &str, age: Duration) -> Result<u64, 
     let entries = fs::read_dir(&dir).map_err(|source| Error::file("list", &dir, source))?;
     let mut bytes = 0;
     for entry in entries {
-        let path = entry.map_err(|source| Error::file("list", &dir, source))?.path();
+        let path = entry
+            .map_err(|source| Error::file("list", &dir, source))?
+            .path();
         if !useful.contains(&path) && store::age(&path) >= age {
             bytes += store::size(&path);
             store::remove(&path)?;

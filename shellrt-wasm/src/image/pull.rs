@@ -40,7 +40,13 @@ impl Pull {
     /// # Errors
     /// Code 10 for the reference, 2 for the platform and the credentials.
     pub fn new(store: &Store, request: Request) -> Result<Pull, Error> {
-        let Request { image, credentials, platform, policy, progress: _ } = request;
+        let Request {
+            image,
+            credentials,
+            platform,
+            policy,
+            progress: _,
+        } = request;
         let source: Source = image.parse()?;
         Ok(Pull {
             store: store.clone(),
@@ -69,7 +75,9 @@ impl Pull {
                 if self.policy == Policy::IfReachable
                     && error.code() == Code::REGISTRY_UNREACHABLE =>
             {
-                let Some(record) = self.present() else { return Err(error) };
+                let Some(record) = self.present() else {
+                    return Err(error);
+                };
                 report(exists(&record));
                 let mut response = Fetched::default().response(&record, false);
                 response.warning = Some(format!("{error}; the image on this machine is used"));
@@ -84,7 +92,10 @@ impl Pull {
         let record = self.recorded()?;
         let suits = |wanted: &Platform| {
             record.wanted == Some(wanted.to_string())
-                || record.platform.parse().is_ok_and(|own| rank(Some(wanted), &own).is_some())
+                || record
+                    .platform
+                    .parse()
+                    .is_ok_and(|own| rank(Some(wanted), &own).is_some())
         };
         self.wanted.as_ref().is_none_or(suits).then_some(record)
     }
@@ -128,7 +139,10 @@ impl Pull {
 
     /// The last part of the reference, which is the program's name where its image gives it none.
     pub(super) fn name(&self) -> String {
-        let last = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let last = |path: &Path| {
+            path.file_name()
+                .map(|name| name.to_string_lossy().into_owned())
+        };
         let name = match &self.source {
             Source::Registry(reference) => last(Path::new(reference.repository())),
             Source::Directory { path, .. } | Source::File(path) => last(path),
@@ -168,7 +182,12 @@ impl Fetched {
 /// The one line of an image that is here already.
 pub(super) fn exists(record: &Record) -> Progress {
     let digest = format!("sha256:{}", record.program);
-    Progress::Layer { digest, current: record.size, total: record.size, phase: Phase::Exists }
+    Progress::Layer {
+        digest,
+        current: record.size,
+        total: record.size,
+        phase: Phase::Exists,
+    }
 }
 
 /// Reports downloads, a few times a second at most: the first and the last byte always.
@@ -183,7 +202,12 @@ pub(super) fn throttled<'a, 'b: 'a>(
         };
         if is_news {
             last = Some((digest.clone(), Instant::now()));
-            report(Progress::Layer { digest: digest.to_string(), current, total, phase });
+            report(Progress::Layer {
+                digest: digest.to_string(),
+                current,
+                total,
+                phase,
+            });
         }
     }
 }

@@ -77,7 +77,9 @@ pub fn all(store: &Store) -> Result<Vec<Record>, Error> {
     let entries = fs::read_dir(&dir).map_err(|source| Error::file("list", &dir, source))?;
     let mut records = Vec::new();
     for entry in entries {
-        let path = entry.map_err(|source| Error::file("list", &dir, source))?.path();
+        let path = entry
+            .map_err(|source| Error::file("list", &dir, source))?
+            .path();
         if path.extension() != Some(OsStr::new("json")) {
             continue;
         }
@@ -116,7 +118,11 @@ pub fn remove(store: &Store, reference: &str) -> Result<(), Error> {
 impl Record {
     /// The program's arguments, without its name, where the module's config has `command`.
     pub fn arguments(&self, command: &[String]) -> Vec<String> {
-        let command = if command.is_empty() { &self.command } else { command };
+        let command = if command.is_empty() {
+            &self.command
+        } else {
+            command
+        };
         self.entrypoint.iter().chain(command).cloned().collect()
     }
 

@@ -27,10 +27,18 @@ impl<'a> Remote<'a> {
         downloads: &'a Downloads,
         patience: &'a Patience,
     ) -> Result<Remote<'a>, Error> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
         let runtime = runtime.map_err(|source| Error::system("set up the event loop", source))?;
         let client = Client::new(settings);
-        Ok(Remote { client, reference, downloads, patience, runtime })
+        Ok(Remote {
+            client,
+            reference,
+            downloads,
+            patience,
+            runtime,
+        })
     }
 
     pub(super) fn head(&self) -> Result<Descriptor, Error> {
@@ -70,7 +78,11 @@ impl<'a> Remote<'a> {
             }
             false => done.bytes_resumed,
         };
-        Ok(Blob { path, fetched: done.bytes_fetched, resumed })
+        Ok(Blob {
+            path,
+            fetched: done.bytes_fetched,
+            resumed,
+        })
     }
 
     /// Waits for the registry, as long as the patience lasts.

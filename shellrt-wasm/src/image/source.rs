@@ -37,11 +37,16 @@ impl FromStr for Source {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Source, Error> {
-        let invalid = |reason| Error::Reference { reference: text.to_owned(), reason };
+        let invalid = |reason| Error::Reference {
+            reference: text.to_owned(),
+            reason,
+        };
         if let Some(path) = text.strip_prefix("file:") {
             return Ok(Source::File(absolute(path).map_err(invalid)?));
         }
-        let Some(rest) = text.strip_prefix("oci:") else { return Ok(Source::Registry(text.parse()?)) };
+        let Some(rest) = text.strip_prefix("oci:") else {
+            return Ok(Source::Registry(text.parse()?));
+        };
         let (path, tag) = match rest.rsplit_once(':') {
             Some((path, tag)) if !tag.contains('/') => (path, Some(tag)),
             _ => (rest, None),
@@ -50,7 +55,10 @@ impl FromStr for Source {
             return Err(invalid("the tag after \":\" is missing"));
         }
         let path = absolute(path).map_err(invalid)?;
-        Ok(Source::Directory { path, tag: tag.map(str::to_owned) })
+        Ok(Source::Directory {
+            path,
+            tag: tag.map(str::to_owned),
+        })
     }
 }
 
@@ -59,7 +67,10 @@ impl fmt::Display for Source {
         match self {
             Source::Registry(reference) => reference.fmt(f),
             Source::Directory { path, tag: None } => write!(f, "oci:{}", path.display()),
-            Source::Directory { path, tag: Some(tag) } => write!(f, "oci:{}:{tag}", path.display()),
+            Source::Directory {
+                path,
+                tag: Some(tag),
+            } => write!(f, "oci:{}:{tag}", path.display()),
             Source::File(path) => write!(f, "file:{}", path.display()),
         }
     }
@@ -97,7 +108,10 @@ mod tests {
         let here = here.display();
         for (text, expected) in [
             ("hello", "docker.io/library/hello:latest".to_owned()),
-            ("registry-1.docker.io/library/hello", "docker.io/library/hello:latest".to_owned()),
+            (
+                "registry-1.docker.io/library/hello",
+                "docker.io/library/hello:latest".to_owned(),
+            ),
             ("localhost:5000/a:b", "localhost:5000/a:b".to_owned()),
             ("file:/a/b.wasm", "file:/a/b.wasm".to_owned()),
             ("file:///a//./b.wasm", "file:/a/b.wasm".to_owned()),
@@ -112,13 +126,25 @@ mod tests {
             assert_eq!(canonical(&expected).unwrap(), expected, "{text}");
         }
         let source: Source = "oci:/a:1/b:v2".parse().unwrap();
-        let expected = Source::Directory { path: PathBuf::from("/a:1/b"), tag: Some("v2".to_owned()) };
+        let expected = Source::Directory {
+            path: PathBuf::from("/a:1/b"),
+            tag: Some("v2".to_owned()),
+        };
         assert_eq!(source, expected);
     }
 
     #[test]
     fn what_is_no_reference_has_code_10() {
-        for text in ["", "file:", "oci:", "oci:/a:", "oci::tag", "file:/a\0b", "UPPER", "a b"] {
+        for text in [
+            "",
+            "file:",
+            "oci:",
+            "oci:/a:",
+            "oci::tag",
+            "file:/a\0b",
+            "UPPER",
+            "a b",
+        ] {
             let error = canonical(text).expect_err(text);
             assert_eq!(error.code(), Code::INVALID_REFERENCE, "{text:?}: {error}");
         }

@@ -16,47 +16,47 @@ use crate::error::Error;
 
 /// Which streams a client wants. It is written in the name of its FIFO: `<pid>.<streams>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
-    /// Both.
-    Both,
-    /// One of the two.
-    Only(Stream),
+pub struct Wanted {
+    stdout: bool,
+    stderr: bool,
 }
 
 impl Wanted {
-    /// From a request's `streams`; an empty list is none of the protocol's, and means both.
+    /// From a request's `streams`; without, both.
     pub fn from_request(streams: Option<&[Stream]>) -> Self {
-        match streams {
-            Some([first, rest @ ..]) if rest.iter().all(|stream| stream == first) => {
-                Wanted::Only(*first)
-            }
-            _ => Wanted::Both,
+        let has = |stream| streams.is_none_or(|streams| streams.contains(&stream));
+        Wanted {
+            stdout: has(Stream::Stdout),
+            stderr: has(Stream::Stderr),
         }
     }
 
     /// From the name of a FIFO; `None` for one that is not ready yet.
     pub fn of(path: &Path) -> Option<Self> {
-        match path.extension()?.to_str()? {
-            "both" => Some(Wanted::Both),
-            "stdout" => Some(Wanted::Only(Stream::Stdout)),
-            "stderr" => Some(Wanted::Only(Stream::Stderr)),
-            _ => None,
-        }
+        let (stdout, stderr) = match path.extension()?.to_str()? {
+            "both" => (true, true),
+            "stdout" => (true, false),
+            "stderr" => (false, true),
+            "none" => (false, false),
+            _ => return None,
+        };
+        Some(Wanted { stdout, stderr })
     }
 
     /// Whether `stream` is wanted.
     pub fn has(self, stream: Stream) -> bool {
-        match self {
-            Wanted::Both => true,
-            Wanted::Only(only) => only == stream,
+        match stream {
+            Stream::Stdout => self.stdout,
+            Stream::Stderr => self.stderr,
         }
     }
 
     fn extension(self) -> &'static str {
-        match self {
-            Wanted::Both => "both",
-            Wanted::Only(Stream::Stdout) => "stdout",
-            Wanted::Only(Stream::Stderr) => "stderr",
+        match (self.stdout, self.stderr) {
+            (true, true) => "both",
+            (true, false) => "stdout",
+            (false, true) => "stderr",
+            (false, false) => "none",
         }
     }
 }

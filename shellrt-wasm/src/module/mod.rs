@@ -22,6 +22,7 @@ mod monitor;
 mod output;
 mod record;
 mod restart_delay;
+mod running;
 mod start;
 mod state;
 pub mod stop;

@@ -17,14 +17,13 @@
 //! was forked and never executed anything.
 
 use std::fs::File;
-use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use rustix::fs::OFlags;
 use rustix::pipe::{pipe_with, PipeFlags};
-use rustix::process::{kill_process, waitpid, Pid, Signal, WaitOptions, WaitStatus};
+use rustix::process::{kill_process, waitpid, Signal, WaitOptions, WaitStatus};
 use shellrt_api::v0;
 use shellrt_api::v0::config::Restart;
 use shellrt_api::v0::events::Kind as Event;
@@ -32,6 +31,7 @@ use shellrt_api::v0::status::End;
 
 use super::engine_process::{self, Report};
 use super::restart_delay::RestartDelay;
+use super::running::{how, Engine};
 use super::{Ended, Module, Run};
 use crate::cgroup::Cgroup;
 use crate::engine::Kind;
@@ -42,6 +42,9 @@ use crate::store::{self, Store};
 
 /// What a monitor says when the module runs.
 pub const OK: &[u8] = b"ok";
+
+/// The signal that ends the pause before a restart.
+pub const HURRY: Signal = Signal::USR2;
 
 /// How long a program may take to end by itself when the machine goes down.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
@@ -83,25 +86,6 @@ struct Monitor<'a> {
     stopping: bool,
     /// Only held.
     _lock: OwnedFd,
-}
-
-/// A run that is going on.
-struct Engine {
-    process: Pid,
-    /// What the engine says, one JSON line each.
-    report: File,
-    said: Vec<u8>,
-    silent: bool,
-    ready: bool,
-    outcome: Option<Report>,
-    /// Whether the run was written down.
-    recorded: bool,
-    /// Keeps the program's stdin open between two attaches.
-    stdin: Option<OwnedFd>,
-    cgroup: Option<Cgroup>,
-    began: Instant,
-    kill_at: Option<Instant>,
-    timed_out: bool,
 }
 
 impl<'a> Monitor<'a> {
@@ -444,52 +428,20 @@ impl<'a> Monitor<'a> {
 
     /// Waits before a restart; false where the module is to stay ended.
     fn pause(&mut self, delay: Duration) -> bool {
-        let until = Instant::now() + delay;
+        let mut until = Instant::now() + delay;
         while Instant::now() < until && !self.stopping {
             if self.wait(None, Some(until)).is_err() {
                 std::thread::sleep(delay);
             }
             while let Some(signal) = process::next_signal(&self.signals) {
                 self.stopping |= [Signal::TERM.as_raw(), Signal::INT.as_raw()].contains(&signal);
+                if signal == HURRY.as_raw() {
+                    until = Instant::now();
+                }
             }
         }
         // A stop whose signal came before this run's engine.
         self.stopping |= self.module.is_stopped();
         !self.stopping
-    }
-}
-
-impl Engine {
-    /// Takes in what the engine said so far.
-    fn listen(&mut self) {
-        let mut buffer = [0; 4096];
-        while !self.silent && readable(&self.report) {
-            match self.report.read(&mut buffer) {
-                Ok(0) | Err(_) => self.silent = true,
-                Ok(length) => self.said.extend_from_slice(&buffer[..length]),
-            }
-        }
-        while let Some(end) = self.said.iter().position(|&byte| byte == b'\n') {
-            let line: Vec<u8> = self.said.drain(..=end).collect();
-            match serde_json::from_slice(&line) {
-                Ok(Report::Ready) => self.ready = true,
-                Ok(report) => self.outcome = Some(report),
-                Err(error) => log::warn!("the engine said something strange: {error}"),
-            }
-        }
-    }
-}
-
-fn readable(file: &File) -> bool {
-    let mut input = [PollFd::new(file, PollFlags::IN)];
-    matches!(poll(&mut input, Some(&Timespec::default())), Ok(count) if count > 0)
-}
-
-/// How a process ended, in words.
-fn how(status: WaitStatus) -> String {
-    match (status.exit_status(), status.terminating_signal()) {
-        (Some(code), _) => format!("exited with {code}"),
-        (_, Some(signal)) => format!("was killed by {}", process::signal_name(signal)),
-        _ => "ended".to_owned(),
     }
 }

@@ -12,19 +12,25 @@ use shellrt_api::v0;
 use shellrt_plugin::hangup::{Hangup, Wake};
 use shellrt_plugin::lock::Lock;
 
-use super::{monitor, Module, State};
+use super::{monitor, Module, Now};
 use crate::error::Error;
 use crate::process::{self, Fork};
 use crate::store::{self, Store};
 
-/// Starts `module`; one that runs stays as it is. The caller holds the module's lock, and has no
+/// Starts `module`; one that runs stays as it is, one that waits for its restart waits no longer. The caller holds the module's lock, and has no
 /// threads.
 ///
 /// # Errors
 /// Why it can't be started, from the engine; then it is as it was before.
 pub fn start(store: &Store, module: &Module, deadline: Option<Instant>) -> Result<(), Error> {
-    if module.now()?.state() == State::Active {
-        return Ok(());
+    match module.now()? {
+        Now::Running(_) => return Ok(()),
+        // It waits to be started again, and waits no longer.
+        Now::Restarting(run, _) => {
+            let told = run.monitor.signal(monitor::HURRY);
+            return told.map_err(|source| Error::system("signal the monitor", source));
+        }
+        Now::Created | Now::Exited(..) => {}
     }
     // The last monitor has written the end and may not be gone yet.
     let lock = Lock::exclusive(&module.lock(), deadline)?;

@@ -4,6 +4,7 @@ use shellrt_api::v0::status::{self, End, Status};
 use shellrt_plugin::lock::Lock;
 
 use super::{Ended, Module, Run};
+use crate::boot;
 use crate::error::Error;
 use crate::event;
 use crate::process;
@@ -145,7 +146,12 @@ impl Module {
                 (run, Some(end))
             }
             Now::Exited(run, end) => {
-                answer.state = Some(status::State::Exited);
+                // After a boot the modules that are due are started when the first request has been
+                // answered.
+                answer.state = Some(match boot::is_due(self, &run)? {
+                    true => status::State::Restarting,
+                    false => status::State::Exited,
+                });
                 (run, Some(end))
             }
         };

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The restart policy, in JSON as text: `"no"`, `"on-failure"`, `"on-failure:3"`, `"always"`,
@@ -90,9 +91,20 @@ impl Serialize for Restart {
 
 impl<'de> Deserialize<'de> for Restart {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        String::deserialize(input)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        // By a visitor, because an error after it would not know its place in the input.
+        struct Policy;
+        impl Visitor<'_> for Policy {
+            type Value = Restart;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a restart policy")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Restart, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+        input.deserialize_str(Policy)
     }
 }
 

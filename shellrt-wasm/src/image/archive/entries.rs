@@ -61,7 +61,11 @@ impl<R: Read> Read for Body<'_, R> {
 
 impl<R: Read> Entries<R> {
     pub(super) fn new(tar: R) -> Entries<R> {
-        Entries { tar, left: 0, padding: 0 }
+        Entries {
+            tar,
+            left: 0,
+            padding: 0,
+        }
     }
 
     /// The next entry; what is left of the one before is passed over. `None` at the end.
@@ -69,7 +73,9 @@ impl<R: Read> Entries<R> {
         let mut extended = Extended::default();
         loop {
             self.skip()?;
-            let Some(header) = self.header()? else { return Ok(None) };
+            let Some(header) = self.header()? else {
+                return Ok(None);
+            };
             let size = header.entry_size()?;
             self.open(size)?;
             match header.entry_type() {
@@ -115,14 +121,20 @@ impl<R: Read> Entries<R> {
         }
         // The sum over the header with its own field as spaces.
         let field = 148..156;
-        let sum = bytes.iter().enumerate().map(|(at, byte)| match field.contains(&at) {
-            true => u32::from(b' '),
-            false => u32::from(*byte),
-        });
+        let sum = bytes
+            .iter()
+            .enumerate()
+            .map(|(at, byte)| match field.contains(&at) {
+                true => u32::from(b' '),
+                false => u32::from(*byte),
+            });
         // A field that is no number is no sum either.
         match header.cksum().ok() == Some(sum.sum::<u32>()) {
             true => Ok(Some(header)),
-            false => Err(io::Error::new(io::ErrorKind::InvalidData, "it is no tar, or a damaged one")),
+            false => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "it is no tar, or a damaged one",
+            )),
         }
     }
 
@@ -166,19 +178,29 @@ impl Extended {
             io::Error::new(io::ErrorKind::InvalidData, message)
         };
         while !records.is_empty() {
-            let space = records.iter().position(|byte| *byte == b' ').ok_or_else(broken)?;
+            let space = records
+                .iter()
+                .position(|byte| *byte == b' ')
+                .ok_or_else(broken)?;
             let (digits, _) = records.split_at(space);
-            let length = std::str::from_utf8(digits).ok().and_then(|text| text.parse().ok());
+            let length = std::str::from_utf8(digits)
+                .ok()
+                .and_then(|text| text.parse().ok());
             let length: usize = length.ok_or_else(broken)?;
             let record = records.get(space + 1..length).ok_or_else(broken)?;
             let record = record.strip_suffix(b"\n").ok_or_else(broken)?;
-            let equals = record.iter().position(|byte| *byte == b'=').ok_or_else(broken)?;
+            let equals = record
+                .iter()
+                .position(|byte| *byte == b'=')
+                .ok_or_else(broken)?;
             let value = &record[equals + 1..];
             match &record[..equals] {
                 b"path" => self.name = Some(value.to_owned()),
                 b"linkpath" => self.link = Some(value.to_owned()),
                 b"size" => {
-                    let size = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+                    let size = std::str::from_utf8(value)
+                        .ok()
+                        .and_then(|text| text.parse().ok());
                     self.size = Some(size.ok_or_else(broken)?);
                 }
                 key if key.starts_with(b"GNU.sparse.") => self.is_sparse = true,
@@ -195,7 +217,9 @@ impl Extended {
             text.truncate(end.unwrap_or(text.len()));
             text
         };
-        let name = self.name.map_or_else(|| header.path_bytes().into_owned(), until_nul);
+        let name = self
+            .name
+            .map_or_else(|| header.path_bytes().into_owned(), until_nul);
         let link = || {
             let own = || header.link_name_bytes().unwrap_or_default().into_owned();
             self.link.map_or_else(own, until_nul)
@@ -215,5 +239,8 @@ impl Extended {
 }
 
 fn cut_short() -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, "the tar is cut short, or unpacks to too much")
+    io::Error::new(
+        io::ErrorKind::UnexpectedEof,
+        "the tar is cut short, or unpacks to too much",
+    )
 }

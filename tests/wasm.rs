@@ -1,0 +1,22 @@
+//! What only `shellrt-wasm` can show: that a module's life needs no daemon and survives everything.
+#![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
+
+/// Modules that outlive the request that started them, and processes that are killed.
+#[path = "wasm/life.rs"]
+mod life;
+
+/// A machine that goes down.
+#[path = "wasm/reboot.rs"]
+mod reboot;
+
+/// Output and input, byte by byte.
+#[path = "wasm/streams.rs"]
+mod streams;
+
+/// Many clients at once.
+#[path = "wasm/load.rs"]
+mod load;
+
+/// Programs that nobody here wrote.
+#[path = "wasm/programs.rs"]
+mod programs;

@@ -1,0 +1,3 @@
+//! Programs that nobody here wrote.
+
+// Filled below.

@@ -123,7 +123,10 @@ fn refused(wasm: &Wasm, image: &str) -> (u64, String) {
 fn references(wasm: &Wasm) -> Vec<String> {
     let list = wasm.ok(&json!({"_type": "img_list"}));
     let images = list["images"].as_array().unwrap();
-    images.iter().map(|image| image["reference"].as_str().unwrap().to_owned()).collect()
+    images
+        .iter()
+        .map(|image| image["reference"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 /// What a module of the image ends with.
@@ -139,7 +142,8 @@ fn exit_code(wasm: &Wasm, image: &str) -> i64 {
 /// The files below a folder of the state directory.
 fn files(wasm: &Wasm, folder: &str) -> Vec<String> {
     let all = wasm.state_files().into_iter();
-    all.filter(|file| file.starts_with(&format!("{folder}/"))).collect()
+    all.filter(|file| file.starts_with(&format!("{folder}/")))
+        .collect()
 }
 
 /// Nothing of any image is there but downloads.
@@ -147,7 +151,9 @@ fn assert_no_image(wasm: &Wasm) {
     assert_eq!(references(wasm), Vec::<String>::new());
     assert_eq!(files(wasm, "images"), Vec::<String>::new());
     assert_eq!(files(wasm, "programs"), Vec::<String>::new());
-    let temporary = files(wasm, "downloads").into_iter().filter(|file| file.ends_with(".tmp"));
+    let temporary = files(wasm, "downloads")
+        .into_iter()
+        .filter(|file| file.ends_with(".tmp"));
     assert_eq!(temporary.collect::<Vec<_>>(), Vec::<String>::new());
 }
 

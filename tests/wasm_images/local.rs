@@ -19,11 +19,17 @@ impl Layout {
     fn new(path: PathBuf) -> Layout {
         std::fs::create_dir_all(path.join("blobs/sha256")).unwrap();
         std::fs::write(path.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
-        Layout { path, manifests: Vec::new() }
+        Layout {
+            path,
+            manifests: Vec::new(),
+        }
     }
 
     fn blob(&self, bytes: &[u8]) -> PathBuf {
-        let path = self.path.join("blobs/sha256").join(&digest(bytes)["sha256:".len()..]);
+        let path = self
+            .path
+            .join("blobs/sha256")
+            .join(&digest(bytes)["sha256:".len()..]);
         std::fs::write(&path, bytes).unwrap();
         path
     }
@@ -121,7 +127,10 @@ fn blobs_of_a_layout_directory_are_verified() {
     let blob = layout.blob(&program);
     let mut changed = program.clone();
     changed[20] ^= 1;
-    for (bytes, said) in [(&changed[..], "with the digest"), (&program[..30], "and has 30")] {
+    for (bytes, said) in [
+        (&changed[..], "with the digest"),
+        (&program[..30], "and has 30"),
+    ] {
         std::fs::write(&blob, bytes).unwrap();
         let (code, message) = refused(&wasm, &layout.reference());
         assert_eq!(code, 14, "{message}");
@@ -147,7 +156,11 @@ fn a_layer_that_does_not_fit_the_disk_is_refused_before_the_first_byte() {
     let mut document: Value = serde_json::from_slice(&document).unwrap();
     document["layers"][0]["size"] = json!(1u64 << 60);
     let document = document.to_string();
-    layout.add("application/vnd.oci.image.manifest.v1+json", document.as_bytes(), None);
+    layout.add(
+        "application/vnd.oci.image.manifest.v1+json",
+        document.as_bytes(),
+        None,
+    );
     let (code, message) = refused(&wasm, &layout.reference());
     assert_eq!(code, 19);
     assert!(message.contains("1152921504606846976 bytes"), "{message}");
@@ -167,7 +180,10 @@ fn programs_come_from_files_as_bytes_and_as_text() {
     assert_eq!(answer["unpack"], "compiled");
     assert_eq!(exit_code(&wasm, &image), 7);
     let answer = pull(&wasm, &image);
-    assert_eq!((&answer["unpack"], &answer["bytes_fetched"]), (&json!("cached"), &json!(0)));
+    assert_eq!(
+        (&answer["unpack"], &answer["bytes_fetched"]),
+        (&json!("cached"), &json!(0))
+    );
 
     // The content counts, not the name.
     let text = "  ;; a comment\n(module (func (export \"_start\")))";
@@ -177,8 +193,10 @@ fn programs_come_from_files_as_bytes_and_as_text() {
     assert_eq!(answer["image_id"], digest(&wat::parse_str(text).unwrap()));
     assert_eq!(exit_code(&wasm, &image), 0);
     // What the file was before is of no use to anybody.
-    let programs: Vec<_> =
-        files(&wasm, "programs").into_iter().filter(|file| file.ends_with("program.wasm")).collect();
+    let programs: Vec<_> = files(&wasm, "programs")
+        .into_iter()
+        .filter(|file| file.ends_with("program.wasm"))
+        .collect();
     assert_eq!(programs.len(), 1, "{programs:?}");
 
     let mut request = json!({"_type": "img_pull", "image": image, "policy": "missing"});
@@ -219,8 +237,15 @@ fn files_that_are_no_programs_are_refused() {
         0,
     )
     .unwrap();
-    assert_eq!(refused(&wasm, &image).0, 12, "nobody waits for who writes into it");
-    assert_eq!(refused(&wasm, &format!("file:{}", wasm.files().display())).0, 12);
+    assert_eq!(
+        refused(&wasm, &image).0,
+        12,
+        "nobody waits for who writes into it"
+    );
+    assert_eq!(
+        refused(&wasm, &format!("file:{}", wasm.files().display())).0,
+        12
+    );
     for image in ["file:", "oci:", "oci:/x:", "a b", ""] {
         assert_eq!(refused(&wasm, image).0, 10, "{image}");
     }
@@ -237,7 +262,11 @@ fn the_largest_program_is_a_setting() {
     let document = manifest((OCI, &config), &[(TAR, &layer)]);
     layout.blob(&config);
     layout.blob(&layer);
-    layout.add("application/vnd.oci.image.manifest.v1+json", &document, Some("tar"));
+    layout.add(
+        "application/vnd.oci.image.manifest.v1+json",
+        &document,
+        Some("tar"),
+    );
     let file = wasm.files().join("run.wasm");
     std::fs::write(&file, &program).unwrap();
     for image in [
@@ -253,7 +282,10 @@ fn the_largest_program_is_a_setting() {
         };
         let answer = ask("4k");
         assert_eq!(answer["code"], 14, "{answer}");
-        assert!(answer["message"].as_str().unwrap().contains("4096"), "{answer}");
+        assert!(
+            answer["message"].as_str().unwrap().contains("4096"),
+            "{answer}"
+        );
         assert_no_image(&wasm);
         assert_eq!(ask("16k")["_status"], "ok");
         wasm.ok(&json!({"_type": "img_remove", "image": image}));

@@ -25,7 +25,9 @@ fn blob(bytes: &[u8]) -> String {
 
 #[test]
 fn a_second_pull_asks_for_the_manifest_alone() {
-    let Some((registry, proxy, program, image)) = setup(100_000) else { return };
+    let Some((registry, proxy, program, image)) = setup(100_000) else {
+        return;
+    };
     let wasm = Wasm::new();
     let first = pull(&wasm, &image);
     let config = br#"{"architecture":"wasm","os":"wasip1"}"#;
@@ -61,7 +63,9 @@ fn a_second_pull_asks_for_the_manifest_alone() {
 
 #[test]
 fn a_tag_that_moves_is_followed_and_modules_stay_what_they_are() {
-    let Some((registry, _proxy, _, image)) = setup(0) else { return };
+    let Some((registry, _proxy, _, image)) = setup(0) else {
+        return;
+    };
     let wasm = Wasm::new();
     let first = pull(&wasm, &image);
     wasm.create("old", &image, json!({}));
@@ -84,7 +88,9 @@ fn a_tag_that_moves_is_followed_and_modules_stay_what_they_are() {
 
 #[test]
 fn what_the_registry_says_has_its_code() {
-    let Some((_registry, proxy, _, image)) = setup(0) else { return };
+    let Some((_registry, proxy, _, image)) = setup(0) else {
+        return;
+    };
     let wasm = Wasm::new();
     let missing = format!("{}/app:v9", proxy.host());
     assert_eq!(refused(&wasm, &missing).0, 12);
@@ -99,8 +105,13 @@ fn what_the_registry_says_has_its_code() {
 
 #[test]
 fn passwords_are_needed_where_they_are_needed() {
-    let options = Options { password: true, ..Options::default() };
-    let Some(registry) = Registry::start(&options) else { return };
+    let options = Options {
+        password: true,
+        ..Options::default()
+    };
+    let Some(registry) = Registry::start(&options) else {
+        return;
+    };
     let wasm = Wasm::new();
     registry.push_layer("app", "v1", &guest("exit_7"));
     let image = format!("{}/app:v1", registry.host());
@@ -113,17 +124,25 @@ fn passwords_are_needed_where_they_are_needed() {
     assert_eq!(wrong["code"], 11);
     assert!(!format!("{wrong:?}").contains("hunter2"));
     assert_eq!(ask(json!({"username": USER}))["code"], 2);
-    assert_eq!(ask(json!({"username": USER, "password": PASSWORD}))["_status"], "ok");
+    assert_eq!(
+        ask(json!({"username": USER, "password": PASSWORD}))["_status"],
+        "ok"
+    );
     assert_eq!(exit_code(&wasm, &image), 7);
     for file in wasm.state_files() {
         let bytes = std::fs::read(wasm.root().join(&file)).unwrap();
-        assert!(!String::from_utf8_lossy(&bytes).contains(PASSWORD), "{file}");
+        assert!(
+            !String::from_utf8_lossy(&bytes).contains(PASSWORD),
+            "{file}"
+        );
     }
 }
 
 #[test]
 fn a_layer_that_was_changed_on_the_way_is_refused() {
-    let Some((_registry, proxy, program, image)) = setup(100_000) else { return };
+    let Some((_registry, proxy, program, image)) = setup(100_000) else {
+        return;
+    };
     let wasm = Wasm::new();
     proxy.fault(&blob(&program), Fault::Corrupt(70_000), 1);
     let (code, message) = refused(&wasm, &image);
@@ -135,7 +154,9 @@ fn a_layer_that_was_changed_on_the_way_is_refused() {
 
 #[test]
 fn a_killed_pull_goes_on_where_it_was() {
-    let Some((_registry, proxy, program, image)) = setup(3_000_000) else { return };
+    let Some((_registry, proxy, program, image)) = setup(3_000_000) else {
+        return;
+    };
     let wasm = Wasm::new();
     proxy.fault(&blob(&program), Fault::Stall(2_000_000), 1);
     let mut open = wasm.open(&json!({"_type": "img_pull", "image": image}));
@@ -144,7 +165,9 @@ fn a_killed_pull_goes_on_where_it_was() {
         let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
         let partials =
             entries.filter(|entry| entry.path().extension().is_some_and(|end| end == "partial"));
-        partials.map(|entry| entry.metadata().map_or(0, |found| found.len())).sum::<u64>()
+        partials
+            .map(|entry| entry.metadata().map_or(0, |found| found.len()))
+            .sum::<u64>()
     };
     until("two megabytes are there", || partial() == 2_000_000);
     open.child.kill().unwrap();
@@ -163,7 +186,9 @@ fn a_killed_pull_goes_on_where_it_was() {
 
 #[test]
 fn a_layer_that_was_cut_off_is_finished_in_the_same_pull() {
-    let Some((_registry, proxy, program, image)) = setup(1_000_000) else { return };
+    let Some((_registry, proxy, program, image)) = setup(1_000_000) else {
+        return;
+    };
     let wasm = Wasm::new();
     proxy.fault(&blob(&program), Fault::Cut(600_000), 1);
     let answer = pull(&wasm, &image);
@@ -174,15 +199,20 @@ fn a_layer_that_was_cut_off_is_finished_in_the_same_pull() {
 
 #[test]
 fn a_deadline_ends_a_pull_and_keeps_what_came() {
-    let Some((_registry, proxy, program, image)) = setup(3_000_000) else { return };
+    let Some((_registry, proxy, program, image)) = setup(3_000_000) else {
+        return;
+    };
     let wasm = Wasm::new();
     proxy.fault(&blob(&program), Fault::Stall(2_000_000), 1);
     let begun = Instant::now();
-    let answer =
-        wasm.ask(&json!({"_type": "img_pull", "image": image, "_deadline_ms": 1500}));
+    let answer = wasm.ask(&json!({"_type": "img_pull", "image": image, "_deadline_ms": 1500}));
     assert_eq!(answer.object["code"], 20, "{answer:?}");
     assert_eq!(answer.object["detail"]["retryable"], true);
-    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        begun.elapsed()
+    );
     assert_no_image(&wasm);
     assert_eq!(pull(&wasm, &image)["bytes_resumed"], 2_000_000);
     assert_eq!(proxy.bytes(&blob(&program)), program.len() as u64);
@@ -190,7 +220,9 @@ fn a_deadline_ends_a_pull_and_keeps_what_came() {
 
 #[test]
 fn pulls_of_the_same_image_at_once_download_it_once() {
-    let Some((_registry, proxy, program, image)) = setup(2_000_000) else { return };
+    let Some((_registry, proxy, program, image)) = setup(2_000_000) else {
+        return;
+    };
     let wasm = Wasm::new();
     let request = json!({"_type": "img_pull", "image": image});
     let open: Vec<_> = (0..6).map(|_| wasm.open(&request)).collect();
@@ -205,7 +237,9 @@ fn pulls_of_the_same_image_at_once_download_it_once() {
 
 #[test]
 fn policies_say_when_the_registry_is_asked() {
-    let Some((registry, proxy, _, image)) = setup(0) else { return };
+    let Some((registry, proxy, _, image)) = setup(0) else {
+        return;
+    };
     let wasm = Wasm::new();
     let request = |policy: &str| json!({"_type": "img_pull", "image": image, "policy": policy});
     let answer = wasm.ok(&request("missing"));
@@ -217,11 +251,18 @@ fn policies_say_when_the_registry_is_asked() {
     assert!(proxy.seen("").len() > asked);
     assert_eq!(answer.get("warning"), None);
     // It says no, which is something else than not answering.
-    proxy.fault("/manifests/", Fault::Status(401, "www-authenticate", "Basic realm=\"x\""), 100);
+    proxy.fault(
+        "/manifests/",
+        Fault::Status(401, "www-authenticate", "Basic realm=\"x\""),
+        100,
+    );
     assert_eq!(wasm.err(&request("if_reachable")), 11);
     drop((registry, proxy));
     let answer = wasm.ok(&request("if_reachable"));
-    assert!(answer["warning"].as_str().unwrap().contains("unreachable"), "{answer}");
+    assert!(
+        answer["warning"].as_str().unwrap().contains("unreachable"),
+        "{answer}"
+    );
     assert_eq!(answer["unpack"], "cached");
     assert_eq!(wasm.err(&request("always")), 13);
     assert_eq!(wasm.err(&request("sometimes")), 2);

@@ -12,7 +12,12 @@ use super::{assert_no_image, exit_code, files, guest, padded, pull, references};
 /// Runs a command that is the plugin with one request.
 pub fn run(mut command: Command, request: &Value) -> Value {
     let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(request.to_string().as_bytes()).unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(request.to_string().as_bytes())
+        .unwrap();
     let output = child.wait_with_output().unwrap();
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -20,7 +25,9 @@ pub fn run(mut command: Command, request: &Value) -> Value {
 fn lines(stream: &[u8]) -> Vec<Value> {
     let text = std::str::from_utf8(stream).unwrap();
     assert!(text.ends_with('\n'), "{text:?}");
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 fn pull_with_progress(wasm: &Wasm, image: &str) -> Vec<Value> {
@@ -32,7 +39,9 @@ fn pull_with_progress(wasm: &Wasm, image: &str) -> Vec<Value> {
 
 #[test]
 fn a_pull_tells_how_far_it_is() {
-    let Some(registry) = Registry::start(&Options::default()) else { return };
+    let Some(registry) = Registry::start(&Options::default()) else {
+        return;
+    };
     let wasm = Wasm::new();
     let program = padded(guest("exit_7"), 500_000);
     let expected = registry.push_layer("app", "v1", &program);
@@ -52,7 +61,10 @@ fn a_pull_tells_how_far_it_is() {
         at = current;
     }
     assert_eq!(at, program.len() as u64);
-    let unpacked: Vec<_> = layers.iter().filter(|line| line["phase"] == "unpack").collect();
+    let unpacked: Vec<_> = layers
+        .iter()
+        .filter(|line| line["phase"] == "unpack")
+        .collect();
     assert_eq!(unpacked.first().unwrap()["current"], 0);
     assert_eq!(unpacked.last().unwrap()["current"], program.len());
     let again = pull_with_progress(&wasm, &image);
@@ -64,7 +76,9 @@ fn a_pull_tells_how_far_it_is() {
 
 #[test]
 fn errors_stand_where_they_belong() {
-    let Some(registry) = Registry::start(&Options::default()) else { return };
+    let Some(registry) = Registry::start(&Options::default()) else {
+        return;
+    };
     let wasm = Wasm::new();
     let missing = format!("{}/app:v1", registry.host());
     let lines = pull_with_progress(&wasm, &missing);
@@ -89,7 +103,9 @@ fn errors_stand_where_they_belong() {
 
 #[test]
 fn a_reader_that_goes_away_ends_the_pull_and_keeps_what_came() {
-    let Some(registry) = Registry::start(&Options::default()) else { return };
+    let Some(registry) = Registry::start(&Options::default()) else {
+        return;
+    };
     let program = padded(guest("exit_7"), 3_000_000);
     registry.push_layer("app", "v1", &program);
     for progress in [false, true] {
@@ -104,12 +120,22 @@ fn a_reader_that_goes_away_ends_the_pull_and_keeps_what_came() {
         if progress {
             open.object();
         }
-        until("the download stands still", || proxy.bytes(&blob) == 2_000_000);
-        let tests::wasm::Open { mut child, stdin, stdout } = open;
+        until("the download stands still", || {
+            proxy.bytes(&blob) == 2_000_000
+        });
+        let tests::wasm::Open {
+            mut child,
+            stdin,
+            stdout,
+        } = open;
         drop((stdin, stdout));
         let begun = Instant::now();
         until("the plugin ended", || child.try_wait().unwrap().is_some());
-        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+        assert!(
+            begun.elapsed() < Duration::from_secs(3),
+            "{:?}",
+            begun.elapsed()
+        );
         assert_eq!(references(&wasm), Vec::<String>::new());
         let partial = format!("downloads/{}.partial", digest(&program).replace(':', "-"));
         assert_eq!(files(&wasm, "downloads"), [partial]);

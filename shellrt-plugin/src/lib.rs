@@ -6,8 +6,9 @@
 //! - [`lock`]: locks between processes, which the kernel releases however their holder died.
 //! - [`hangup`]: noticing that the reader of our output went away.
 //! - [`os`]: what the wire calls an error of the operating system.
+//! - [`registry`]: images from OCI registries.
 //!
-//! Nothing in these starts a thread or a runtime, so a process that forks can use all of them. They
+//! All but the registry start no thread and no runtime, so a process that forks can use them. They
 //! are written for Linux.
 #![forbid(unsafe_code)]
 #![cfg_attr(

@@ -21,6 +21,7 @@
 
 mod files;
 mod follow;
+mod lines;
 mod read;
 mod record;
 mod select;

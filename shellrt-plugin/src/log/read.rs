@@ -1,7 +1,8 @@
 //! Reading what is there.
 
 use super::files::Directory;
-use super::record::{self, Forward, HEAD, STAMP};
+use super::lines::Forward;
+use super::record::{self, HEAD, STAMP};
 use super::select::{self, Part};
 use super::{Error, Query};
 use std::collections::VecDeque;

@@ -1,7 +1,8 @@
 //! What of the files a query asks for: found by searching for times and by walking backwards, not by
 //! reading everything.
 
-use super::record::{self, Backward, Forward, Time};
+use super::lines::{Backward, Forward};
+use super::record::{self, Time};
 use super::{Query, Stream, Streams};
 use std::fs::File;
 use std::io;

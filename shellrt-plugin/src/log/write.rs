@@ -1,7 +1,8 @@
 //! Appending records and rotating files.
 
 use super::files::Directory;
-use super::record::{self, Backward, HEAD, LONGEST_TEXT};
+use super::lines::Backward;
+use super::record::{self, HEAD, LONGEST_TEXT};
 use super::{Error, Stream};
 use rustix::io::Errno;
 use std::fs::File;

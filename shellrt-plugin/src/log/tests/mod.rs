@@ -1,6 +1,7 @@
 //! The log as a whole: bytes in, bytes out.
 
 mod bytes;
+mod ending;
 mod following;
 mod full;
 mod queries;

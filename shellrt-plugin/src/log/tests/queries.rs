@@ -255,7 +255,7 @@ fn the_tail_of_ten_gigabytes_is_near() {
 #[test]
 fn times_are_searched_for() {
     let dir = tempfile::tempdir().unwrap();
-    let fake = "2200-01-01T00:00:00.000000000Z stdout F ".repeat(2);
+    let fake = "1970-01-01T00:00:00.000000000Z stdout F ".repeat(3);
     for number in ["log.2", "log.1", "log"] {
         let place = ["log.2", "log.1", "log"].iter().position(|n| *n == number);
         let first = place.unwrap() as i64 * 300_000;
@@ -266,13 +266,17 @@ fn times_are_searched_for() {
                 stream: Stream::Stdout,
                 ended: true,
                 // The text looks like a record, for a search that lands in the middle of it.
-                text: format!("{ns} {fake}").into(),
+                text: format!("{ns} {}", &fake[..fake.len() - ns as usize % 37]).into(),
             };
             file.extend_from_slice(&record.bytes());
         }
         fs::write(dir.path().join(number), file).unwrap();
     }
-    for since in [0_i64, 1, 299_999, 300_000, 456_789, 899_999] {
+    let scattered = (1..60).map(|n| n * 14_983);
+    for since in [0_i64, 1, 299_999, 300_000, 899_999]
+        .into_iter()
+        .chain(scattered)
+    {
         let query = Query {
             since: Some(since),
             until: Some(since + 1),
@@ -284,7 +288,7 @@ fn times_are_searched_for() {
         let first: i64 = text.split(' ').next().unwrap().parse().unwrap();
         assert_eq!(first, since);
         assert_eq!(text.lines().count(), if since == 899_999 { 1 } else { 2 });
-        // The three files have about 33 MB each.
+        // The three files have about 40 MB each.
         assert!(count < 6_000_000, "{count} bytes were read");
     }
 }

@@ -324,17 +324,23 @@ def stop(request):
 
 
 def end(path, timeout):
-    # It is over when there is an end as well: start makes the lock free for a moment only.
     deadline = time.monotonic() + timeout if timeout >= 0 else None
     if not alive(path) or FAULT == "does_not_stop":
         return
     pid = load(path + "/run.json")["pid"]
-    os.kill(pid, signal.SIGKILL if timeout == 0 else signal.SIGTERM)
+    send(pid, signal.SIGKILL if timeout == 0 else signal.SIGTERM)
     while alive(path):
         if deadline and time.monotonic() > deadline:
-            os.kill(pid, signal.SIGKILL)
+            send(pid, signal.SIGKILL)
             deadline = None
         time.sleep(0.002)
+
+
+def send(pid, number):
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass  # It has ended, and its monitor is about to write that down.
 
 
 def restart(request):

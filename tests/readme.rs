@@ -1,0 +1,99 @@
+//! The README tells the truth: its commands are run and its examples are the files in the tree.
+#![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::json;
+use tests::wasm::Wasm;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// The text of the first block of `language` that contains `mark`.
+fn block(language: &str, mark: &str) -> String {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let begin = format!("```{language}\n");
+    let blocks = readme.split(&begin).skip(1).map(|rest| rest.split("```").next().unwrap());
+    blocks.map(str::to_owned).find(|block| block.contains(mark)).expect("the block is there")
+}
+
+/// Times and ages differ from run to run, and nothing else.
+fn without_times(text: &str) -> String {
+    let is_time = |line: &str| {
+        let key = line.split_whitespace().next().unwrap_or_default();
+        line.starts_with("  ") && ["started", "finished", "created"].contains(&key)
+    };
+    let lines = text.lines().filter(|line| !is_time(line));
+    lines.map(|line| line.replace("1 second ago ", "0 seconds ago")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_try_it_command_prints_what_the_readme_shows() {
+    let shown = block("console", "$ tests/quickstart");
+    let output = Command::new(root().join("tests/quickstart")).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let shown = shown.strip_prefix("$ tests/quickstart\n").unwrap();
+    assert_eq!(without_times(&printed), without_times(shown), "{errors}");
+}
+
+#[test]
+fn the_embedding_example_is_a_file_and_runs() {
+    let file = root().join("shellrt-api/examples/embed.rs");
+    let text = std::fs::read_to_string(file).unwrap();
+    let code = text.split_once("\n\n").unwrap().1;
+    assert_eq!(block("rust", "Plugin::new"), code);
+
+    let wasm = Wasm::new();
+    wasm.create("a", &wasm.guest("forever"), json!({}));
+    let output = example("embed", &wasm).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "a: Running, running\n");
+}
+
+#[test]
+fn the_runtime_trait_runs_a_program() {
+    let wasm = Wasm::new();
+    let mut runtime = example("module_runtime", &wasm);
+    let output = runtime.arg(wasm.guest("lines")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.ends_with("Stopped: exited with code 0\n"), "{printed}");
+    assert_eq!(wasm.ok(&json!({"_type": "list"}))["modules"], json!([]));
+}
+
+/// A built example of the API crate, over `shellrt-wasm`.
+fn example(name: &str, wasm: &Wasm) -> Command {
+    let plugin = tests::binaries::program("shellrt-wasm");
+    let mut command = Command::new(plugin.parent().unwrap().join("examples").join(name));
+    command.arg(plugin).env("SHELLRT_WASM_ROOT", wasm.root());
+    command
+}
+
+#[test]
+fn every_example_request_is_answered() {
+    let wasm = Wasm::new();
+    let image = "registry.example/hello:1";
+    for entry in std::fs::read_dir(root().join("shellrt-api/examples")).unwrap() {
+        let path = entry.unwrap().path();
+        if !path.to_str().unwrap().ends_with(".request.json") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut request: serde_json::Value = serde_json::from_str(&text).unwrap();
+        if request["image"] == image {
+            // Nobody serves that name; what a pull answers to it is the registry's business.
+            request["_deadline_ms"] = json!(2000);
+        }
+        if request["follow"] == true {
+            request["_deadline_ms"] = json!(500);
+        }
+        let answer = wasm.ask(&request);
+        assert_eq!(answer.object["_version"], "0.1.0", "{}", path.display());
+        let status = answer.object["_status"] == "ok";
+        assert_eq!(answer.status, i32::from(!status), "{}: {answer:?}", path.display());
+    }
+}

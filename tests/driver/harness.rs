@@ -70,8 +70,11 @@ pub fn driver(line: &str, script: &str) -> Run {
         .map(|word| if word == "PLUGIN" { PLUGIN } else { word }.to_owned())
         .collect();
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut command = Command::new(binary());
+    // It ends the driver and what that started even where the test itself hangs on them.
+    let mut command = Command::new("timeout");
     command
+        .args(["--signal=KILL", &DEADLINE.as_secs().to_string()])
+        .arg(binary())
         .args(&line)
         .env("SCRIPT", script)
         .env("SENT", folder.path().join("sent"))
@@ -131,7 +134,7 @@ impl Run {
         thread::spawn(move || drop(stdin.write_all(&input)));
         let stdout = collect(child.stdout.take().expect("it was piped"));
         let stderr = collect(child.stderr.take().expect("it was piped"));
-        let status = finish(&mut child, DEADLINE);
+        let status = finish(&mut child, DEADLINE + Duration::from_secs(5));
         let join = |reader: thread::JoinHandle<Vec<u8>>| reader.join().expect("it only reads");
         Ran {
             line: self.line,

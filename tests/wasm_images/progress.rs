@@ -89,7 +89,7 @@ fn errors_stand_where_they_belong() {
     for request in [
         json!({"image": "a b"}),
         json!({"image": "a", "platform": "x"}),
-        json!({"image": "a", "credentials": {"x": "y"}}),
+        json!({"image": "a", "credentials": {"username": "u"}}),
     ] {
         let mut request = request;
         request["_type"] = json!("img_pull");

@@ -36,7 +36,10 @@ pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
             }
         }
     }
-    response.bytes = image::remove_leftovers(store, leftover_age)?;
+    if !response.images.is_empty() {
+        response.bytes = image::collect(store)?;
+    }
+    response.bytes += image::remove_leftovers(store, leftover_age)?;
     response.bytes += module::remove_leftovers(store, leftover_age.as_secs())?;
     store.tidy()?;
     Ok(response)

@@ -32,7 +32,7 @@ pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
                 what: "runs; stop it first, or use force",
             });
         }
-        if ask(&module)? {
+        if ask(&module, Patience::None)? {
             wait_or_kill(&module, Patience::None, context.deadline)?;
         }
     }

@@ -205,6 +205,9 @@ impl<'a> Monitor<'a> {
                 engine_process::run(self.store, module, cgroup.as_ref(), monitor, reporter)
             }
             Fork::Parent(process) => Ok(Engine {
+                // Until it is waited for it has one, even if it has ended.
+                identity: Identity::of(process.as_raw_nonzero().get().unsigned_abs())
+                    .map_err(|source| Error::system("read the engine's start time", source))?,
                 process,
                 report: File::from(report),
                 said: Vec::new(),
@@ -306,14 +309,12 @@ impl<'a> Monitor<'a> {
 
     /// Writes the run down when the engine is ready; the time limit counts from here.
     fn record(&self, engine: &mut Engine, number: u64, restart_count: u32) -> Result<(), Error> {
-        let pid = engine.process.as_raw_nonzero().get().unsigned_abs();
         let run = Run {
             number,
             started_at: event::now(),
             boot: self.boot.clone(),
             monitor: self.identity.clone(),
-            engine: Identity::of(pid)
-                .map_err(|source| Error::system("read the engine's start time", source))?,
+            engine: engine.identity.clone(),
             restart_count,
             cgroup: engine
                 .cgroup

@@ -10,11 +10,12 @@ use rustix::process::{Pid, WaitStatus};
 
 use super::engine_process::Report;
 use crate::cgroup::Cgroup;
-use crate::process;
+use crate::process::{self, Identity};
 
 /// A run that is going on.
 pub struct Engine {
     pub process: Pid,
+    pub identity: Identity,
     /// What the engine says, one JSON line each.
     pub report: File,
     pub said: Vec<u8>,

@@ -45,21 +45,27 @@ pub fn stop(
 ) -> Result<(), Error> {
     {
         let _order = Lock::exclusive(&store.module_lock(&module.name), deadline)?;
-        if !ask(module)? {
+        if !ask(module, patience)? {
             return Ok(());
         }
     }
     wait_or_kill(module, patience, deadline)
 }
 
-/// Marks the module as stopped and tells its monitor; false where it does not run.
-pub fn ask(module: &Module) -> Result<bool, Error> {
-    let monitor = match module.now()? {
+/// Marks the module as stopped and tells its monitor, or without patience kills the engine; false
+/// where it does not run.
+pub fn ask(module: &Module, patience: Patience) -> Result<bool, Error> {
+    let (monitor, engine) = match module.now()? {
         Now::Created | Now::Exited(..) => return Ok(false),
-        Now::Running(run) | Now::Restarting(run, _) => run.monitor,
+        Now::Running(run) => (run.monitor, Some(run.engine)),
+        Now::Restarting(run, _) => (run.monitor, None),
     };
     // The mark comes first: whatever happens then, the module is not restarted.
     store::write_file(&module.stop_mark(), b"")?;
+    if let Some(engine) = engine.filter(|_| patience == Patience::None) {
+        let killed = engine.signal(Signal::KILL);
+        killed.map_err(|source| Error::system("kill the engine", source))?;
+    }
     monitor
         .signal(Signal::TERM)
         .map_err(|source| Error::system("signal the monitor", source))?;

@@ -123,7 +123,7 @@ fn size(bytes: u64) -> String {
     const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
     for (unit, factor) in UNITS {
         if bytes >= factor {
-            let exact = bytes % factor == 0;
+            let exact = bytes.is_multiple_of(factor);
             let digits = if exact { 0 } else { 1 };
             return format!("{:.digits$} {unit}", bytes as f64 / factor as f64);
         }

@@ -115,7 +115,7 @@ fn write(sink: &Sink, memory: &mut [u8], buffers: i32, count: i32, written: i32)
     let told = written..written.checked_add(4)?;
     memory
         .get(told.clone())
-        .filter(|_| written % 4 == 0 && buffers % 4 == 0)?;
+        .filter(|_| written.is_multiple_of(4) && buffers.is_multiple_of(4))?;
     let bytes = gather(memory, buffers, count)?;
     let length = u32::try_from(bytes.len()).ok()?;
     if let Err(error) = sink.pass(&bytes) {

@@ -2,7 +2,9 @@
 
 mod child;
 mod core;
+mod files;
 mod http;
+mod inspection;
 mod network;
 mod preview2;
 

@@ -8,15 +8,24 @@ use serde_json::json;
 use tests::wasm::Wasm;
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
 }
 
 /// The text of the first block of `language` that contains `mark`.
 fn block(language: &str, mark: &str) -> String {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
     let begin = format!("```{language}\n");
-    let blocks = readme.split(&begin).skip(1).map(|rest| rest.split("```").next().unwrap());
-    blocks.map(str::to_owned).find(|block| block.contains(mark)).expect("the block is there")
+    let blocks = readme
+        .split(&begin)
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap());
+    blocks
+        .map(str::to_owned)
+        .find(|block| block.contains(mark))
+        .expect("the block is there")
 }
 
 /// Times and ages differ from run to run, and nothing else.
@@ -26,13 +35,18 @@ fn without_times(text: &str) -> String {
         line.starts_with("  ") && ["started", "finished", "created"].contains(&key)
     };
     let lines = text.lines().filter(|line| !is_time(line));
-    lines.map(|line| line.replace("1 second ago ", "0 seconds ago")).collect::<Vec<_>>().join("\n")
+    lines
+        .map(|line| line.replace("1 second ago ", "0 seconds ago"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[test]
 fn the_try_it_command_prints_what_the_readme_shows() {
     let shown = block("console", "$ tests/quickstart");
-    let output = Command::new(root().join("tests/quickstart")).output().unwrap();
+    let output = Command::new(root().join("tests/quickstart"))
+        .output()
+        .unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
     let printed = String::from_utf8(output.stdout).unwrap();
@@ -50,8 +64,15 @@ fn the_embedding_example_is_a_file_and_runs() {
     let wasm = Wasm::new();
     wasm.create("a", &wasm.guest("forever"), json!({}));
     let output = example("embed", &wasm).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), "a: Running, running\n");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        "a: Running, running\n"
+    );
 }
 
 #[test]
@@ -59,9 +80,16 @@ fn the_runtime_trait_runs_a_program() {
     let wasm = Wasm::new();
     let mut runtime = example("module_runtime", &wasm);
     let output = runtime.arg(wasm.guest("lines")).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let printed = String::from_utf8(output.stdout).unwrap();
-    assert!(printed.ends_with("Stopped: exited with code 0\n"), "{printed}");
+    assert!(
+        printed.ends_with("Stopped: exited with code 0\n"),
+        "{printed}"
+    );
     assert_eq!(wasm.ok(&json!({"_type": "list"}))["modules"], json!([]));
 }
 
@@ -94,6 +122,11 @@ fn every_example_request_is_answered() {
         let answer = wasm.ask(&request);
         assert_eq!(answer.object["_version"], "0.1.0", "{}", path.display());
         let status = answer.object["_status"] == "ok";
-        assert_eq!(answer.status, i32::from(!status), "{}: {answer:?}", path.display());
+        assert_eq!(
+            answer.status,
+            i32::from(!status),
+            "{}: {answer:?}",
+            path.display()
+        );
     }
 }

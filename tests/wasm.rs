@@ -1,5 +1,6 @@
 //! What only `shellrt-wasm` can show: that a module's life needs no daemon and survives everything.
 #![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
+#![allow(clippy::print_stdout, reason = "a test says why it is ignored")]
 
 /// Modules that outlive the request that started them, and processes that are killed.
 #[path = "wasm/life.rs"]

@@ -192,7 +192,7 @@ fn read_request<R: BufRead>(
         }
     }
     let request = Request::decode(&object)?;
-    if deadline.map_or(false, |deadline| deadline <= Instant::now()) {
+    if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
         return Err(Error::message(
             Code::TIMEOUT,
             "the deadline is over; nothing was done",
@@ -203,7 +203,7 @@ fn read_request<R: BufRead>(
 
 /// Whether `version` is semver-compatible with ours: 0.1.z, with z as semver writes numbers.
 pub(super) fn is_spoken(version: &str) -> bool {
-    version.strip_prefix("0.1.").map_or(false, |patch| {
+    version.strip_prefix("0.1.").is_some_and(|patch| {
         patch.bytes().all(|byte| byte.is_ascii_digit())
             && patch.parse::<u64>().is_ok()
             && (patch == "0" || !patch.starts_with('0'))

@@ -39,6 +39,9 @@ pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
     module.remove(store)?;
     event::record(store, &name, Kind::Removed, None);
     order.remove()?;
-    image::collect(store)?;
+    if let Err(error) = image::collect(store) {
+        // The module is gone all the same; the next `prune` frees its program.
+        log::warn!("{error}");
+    }
     Ok(Response {})
 }

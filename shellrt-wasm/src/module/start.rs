@@ -78,21 +78,19 @@ fn read_answer(
     answer: OwnedFd,
     deadline: Option<Instant>,
 ) -> Result<(), Error> {
-    loop {
-        let rest = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let wake = Hangup::stdout().wait(&[answer.as_fd()], rest);
-        match wake.map_err(|source| Error::system("wait", source))? {
-            Wake::Ready => break,
-            Wake::Timeout => {
-                // The engine dies with its monitor, and nothing was written down yet.
-                let _ = kill_process(monitor, Signal::KILL);
-                return Err(Error::Timeout(format!(
-                    "module {:?} was not ready in time; nothing was started",
-                    module.name.as_str()
-                )));
-            }
-            // The start goes on: whoever repeats the request finds the module running.
-            Wake::HungUp => break,
+    let rest = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    let wake = Hangup::stdout().wait(&[answer.as_fd()], rest);
+    match wake.map_err(|source| Error::system("wait", source))? {
+        // When nobody listens any more the start goes on: whoever repeats the request finds the
+        // module running.
+        Wake::Ready | Wake::HungUp => {}
+        Wake::Timeout => {
+            // The engine dies with its monitor, and nothing was written down yet.
+            let _ = kill_process(monitor, Signal::KILL);
+            return Err(Error::Timeout(format!(
+                "module {:?} was not ready in time; nothing was started",
+                module.name.as_str()
+            )));
         }
     }
     let mut text = Vec::new();

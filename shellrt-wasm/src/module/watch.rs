@@ -56,7 +56,7 @@ impl Watch {
         let mut wake = wake.map_err(|source| Error::system("wait", source))?;
         let mut events = [0; 4096];
         while rustix::io::read(&self.events, &mut events).is_ok_and(|length| length > 0) {}
-        if wake == Wake::Timeout && deadline.map_or(true, |deadline| Instant::now() < deadline) {
+        if wake == Wake::Timeout && deadline.is_none_or(|deadline| Instant::now() < deadline) {
             wake = Wake::Ready;
         }
         Ok(wake)

@@ -37,7 +37,8 @@ pub struct Config {
     /// How long one run may take, in seconds or as `"10s"`. Default: without end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
-    /// How many units of work (about one per WebAssembly instruction) one run may take; the program
+    /// How many units of work (about one per WebAssembly instruction) one run may take, or one request
+    /// of a `wasi:http/proxy` component; the program
     /// is compiled once more for it and is slower. Default: without end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fuel: Option<u64>,

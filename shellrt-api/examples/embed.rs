@@ -1,14 +1,12 @@
 //! An edge daemon's first minute: what runs here, and how is it?
+#![allow(clippy::print_stdout)] // What an example is for.
 
 use shellrt_api::v0::client::{Error, Plugin};
 use shellrt_api::v0::{list, start, status, Code};
 
 fn main() -> Result<(), Error> {
-    let plugin = Plugin::new(
-        std::env::args()
-            .nth(1)
-            .unwrap_or_else(|| "shellrt-wasm".to_owned()),
-    );
+    let plugin = std::env::args().nth(1);
+    let plugin = Plugin::new(plugin.as_deref().unwrap_or("shellrt-wasm"));
     for name in plugin.call(&list::Request::default())?.modules {
         match plugin.call(&start::Request { name: name.clone() }) {
             Ok(_) => {}

@@ -5,6 +5,8 @@
 //! cargo run -p shellrt-api --example module_runtime -- shellrt-wasm file:hello.wasm
 //! ```
 
+#![allow(clippy::print_stdout)] // What an example is for.
+
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 

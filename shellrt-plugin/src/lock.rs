@@ -42,7 +42,7 @@ impl Lock {
 
     /// Takes the lock if nobody holds it, else answers `None` without waiting for whoever does.
     ///
-    /// It may take a few milliseconds where there is only a shared lock, because that is most
+    /// It may take up to 200 ms where there is only a shared lock, because that is most
     /// likely [`Lock::is_held`] looking; without that pause a glance would count as a holder.
     ///
     /// # Errors
@@ -173,7 +173,7 @@ impl Error {
 }
 
 /// How long [`Lock::try_exclusive`] puts up with shared locks.
-const GLANCE: Duration = Duration::from_millis(20);
+const GLANCE: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Clone, Copy)]
 enum Kind {

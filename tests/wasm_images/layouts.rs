@@ -1,3 +1,5 @@
+//! Every layout of an image that a registry may hold.
+
 use std::io::Write;
 
 use serde_json::json;

@@ -1,3 +1,5 @@
+//! Images from directories and files, without a network.
+
 use std::path::{Path, PathBuf};
 
 use serde_json::{json, Value};

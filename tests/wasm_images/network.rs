@@ -1,3 +1,5 @@
+//! A registry that fails, and a pull that goes on.
+
 use std::time::{Duration, Instant};
 
 use serde_json::json;

@@ -1,3 +1,5 @@
+//! What a pull says while it goes on.
+
 use std::io::Write;
 use std::process::Command;
 use std::time::{Duration, Instant};

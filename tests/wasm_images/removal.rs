@@ -1,3 +1,5 @@
+//! Removing images, and what broken requests left.
+
 use std::fs::File;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};

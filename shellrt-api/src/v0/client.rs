@@ -31,6 +31,7 @@ pub struct Plugin {
     env: Vec<(OsString, OsString)>,
     deadline: Option<Duration>,
     timeout: Option<Duration>,
+    pass_stderr: bool,
 }
 
 impl Plugin {
@@ -42,6 +43,7 @@ impl Plugin {
             env: Vec::new(),
             deadline: None,
             timeout: None,
+            pass_stderr: false,
         }
     }
 
@@ -66,6 +68,14 @@ impl Plugin {
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// Also writes what the plugin writes to stderr, its log, to this process's own stderr. Default:
+    /// only the end of it is kept, for errors.
+    #[must_use]
+    pub fn pass_stderr(mut self) -> Self {
+        self.pass_stderr = true;
         self
     }
 
@@ -107,7 +117,8 @@ impl Plugin {
     /// Pulls an image and hears how it goes on; the last line is the result and not passed on.
     ///
     /// # Errors
-    /// As [`call`](Self::call); [`Error::CutOff`] where the stream ended without a result.
+    /// As [`call`](Self::call); [`Error::CutOff`] where the stream ended without a result. A plugin
+    /// that knows no progress is heard all the same.
     pub fn pull(
         &self,
         request: &img_pull::Request,
@@ -117,7 +128,11 @@ impl Plugin {
             progress: true,
             ..request.clone()
         };
-        let (_, stream) = self.open(&request)?;
+        let (response, stream) = self.open(&request)?;
+        if !stream.is_open() {
+            // A plugin that does not know `progress` answers when it is done.
+            return Ok(response);
+        }
         for line in stream.lines() {
             match line? {
                 img_pull::Progress::Done(response) => return Ok(response),
@@ -155,9 +170,11 @@ impl Plugin {
     }
 
     fn start(&self) -> Result<Process, Error> {
-        Process::start(&self.program, &self.env, self.timeout).map_err(|source| Error::Start {
-            program: self.program.clone(),
-            source,
+        Process::start(&self.program, &self.env, self.timeout, self.pass_stderr).map_err(|source| {
+            Error::Start {
+                program: self.program.clone(),
+                source,
+            }
         })
     }
 
@@ -269,6 +286,10 @@ impl Read for Stream {
         if length == 0 && !buffer.is_empty() {
             self.open = false;
             self.process.finish();
+            if self.process.timed_out() {
+                let message = "the plugin did not finish in time and was killed";
+                return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+            }
         }
         Ok(length)
     }

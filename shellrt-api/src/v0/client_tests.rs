@@ -148,6 +148,8 @@ fn progress_and_its_end() {
     assert_eq!((done.unwrap().bytes_total, seen), (Some(2), 2));
     let (failed, _) = pull(r#"echo '{"event":"error","code":13,"message":"gone"}'"#);
     assert!(matches!(failed, Err(Error::Plugin(error)) if error.code.0 == 13));
+    let quiet = plugin(&format!("printf '{OK}'")).pull(&request, |_| panic!("no progress"));
+    assert_eq!(quiet.unwrap(), img_pull::Response::default());
     let (cut, _) = pull("true");
     assert!(matches!(cut, Err(Error::CutOff)));
 }
@@ -196,4 +198,19 @@ fn a_chatty_stderr_does_not_block() {
         r#"{"_version":"0.1.0","_status":"ok","modules":[]}"#
     );
     plugin(&script).call(&list::Request::default()).unwrap();
+}
+
+#[test]
+fn a_stream_that_hangs_is_an_error() {
+    let script = format!("printf '{OK}'; printf '\\0one'; exec sleep 1000");
+    let request = logs::Request {
+        name: "a".to_owned(),
+        ..Default::default()
+    };
+    let patient = plugin(&script).timeout(Duration::from_millis(300));
+    let (_, mut stream) = patient.open(&request).unwrap();
+    let mut bytes = Vec::new();
+    let error = stream.read_to_end(&mut bytes).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    assert_eq!(bytes, b"one");
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use shellrt_api::v0::events::Kind as Event;
 use shellrt_api::v0::img_pull::{Phase, Progress, Response};
-use shellrt_plugin::registry::{Descriptor, Digest, Hasher, ImageManifest, Platform};
+use shellrt_plugin::registry::{self, Descriptor, Digest, Hasher, ImageManifest, Platform};
 
 use super::archive::Search;
 use super::config::{rank, Config};
@@ -184,6 +184,7 @@ impl Job<'_> {
         let Pull {
             store, reference, ..
         } = self.pull;
+        self.check_bare_program()?;
         let (copy, digest, size) =
             local::program(reference, path, self.limit, self.downloads, self.patience)?;
         let digest = digest.to_string();
@@ -222,6 +223,24 @@ impl Job<'_> {
             resumed: 0,
         }
         .response(&record, compiled))
+    }
+
+    /// A program without an image says no platform; every one of WebAssembly's suits it.
+    fn check_bare_program(&self) -> Result<(), Error> {
+        let Some(wanted) = &self.pull.wanted else {
+            return Ok(());
+        };
+        for own in ["wasi/wasm", "wasip1/wasm", "wasip2/wasm"] {
+            if rank(Some(wanted), &own.parse()?).is_some() {
+                return Ok(());
+            }
+        }
+        Err(registry::Error::PlatformUnavailable {
+            reference: self.pull.reference.clone(),
+            wanted: wanted.to_string(),
+            available: "wasi/wasm".to_owned(),
+        }
+        .into())
     }
 
     /// Puts the program into the store, compiles it, and writes the record, in this order.

@@ -25,11 +25,13 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts `program` with `env` beside this process's own; after `timeout` it is killed.
+    /// Starts `program` with `env` beside this process's own; after `timeout` it is killed. With
+    /// `pass_stderr` its stderr is also written to this process's.
     pub(super) fn start(
         program: &OsStr,
         env: &[(OsString, OsString)],
         timeout: Option<Duration>,
+        pass_stderr: bool,
     ) -> io::Result<Self> {
         let mut child = Command::new(program)
             .envs(env.iter().map(|(key, value)| (key, value)))
@@ -41,7 +43,7 @@ impl Process {
             .stdout
             .take()
             .map(|stdout| BufReader::with_capacity(64 << 10, stdout));
-        let stderr = Stderr::collect(child.stderr.take());
+        let stderr = Stderr::collect(child.stderr.take(), pass_stderr);
         let mut process = Process {
             child: Arc::new(Mutex::new(child)),
             stdout,
@@ -163,7 +165,7 @@ struct Stderr {
 }
 
 impl Stderr {
-    fn collect(stderr: Option<ChildStderr>) -> Self {
+    fn collect(stderr: Option<ChildStderr>, pass: bool) -> Self {
         let kept = Arc::new(Mutex::new(Vec::new()));
         let (sender, done) = mpsc::channel();
         let collected = Arc::clone(&kept);
@@ -179,6 +181,10 @@ impl Stderr {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                     Err(_) => return,
                 };
+                if pass {
+                    // Where nobody hears it, it is kept all the same.
+                    let _ = io::stderr().write_all(&buffer[..length]);
+                }
                 let mut kept = collected.lock().unwrap_or_else(PoisonError::into_inner);
                 kept.extend_from_slice(&buffer[..length]);
                 let surplus = kept.len().saturating_sub(STDERR_KEPT);

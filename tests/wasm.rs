@@ -21,3 +21,17 @@ mod load;
 /// Programs that nobody here wrote.
 #[path = "wasm/programs.rs"]
 mod programs;
+
+/// What a module and its plugin may do.
+#[path = "wasm/rights.rs"]
+mod rights;
+
+/// Mounts, other users and cgroups need root. Without, a test is ignored, except in CI.
+fn is_root() -> bool {
+    if rustix::process::geteuid().is_root() {
+        return true;
+    }
+    assert!(std::env::var_os("CI").is_none(), "this test needs root");
+    println!("ignored: this test needs root");
+    false
+}

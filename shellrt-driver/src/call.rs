@@ -147,7 +147,11 @@ impl Call {
     }
 
     fn plugin(&self) -> Result<Plugin, Failure> {
-        let plugin = self.with_deadline(Plugin::new(find::find(&self.typed)?));
+        let mut plugin = self.with_deadline(Plugin::new(find::find(&self.typed)?));
+        if std::env::var_os("RUST_LOG").is_some() {
+            // Whoever asks for a log wants to see it; plugins write no credentials into theirs.
+            plugin = plugin.pass_stderr();
+        }
         Ok(match self.limit() {
             Some(limit) => plugin.timeout(limit),
             None => plugin,

@@ -1,7 +1,7 @@
 //! `shellrt-wasm` with a state directory of its own.
 
 use std::io::{Read, Write};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,7 +14,12 @@ use super::binaries::program;
 pub struct Wasm {
     root: tempfile::TempDir,
     files: tempfile::TempDir,
+    program: PathBuf,
     boot: Option<PathBuf>,
+    /// What a shell does in a mount namespace of its own before it becomes the plugin.
+    prelude: Option<&'static str>,
+    /// Another user than ours.
+    user: Option<u32>,
 }
 
 /// What the plugin answered.
@@ -36,8 +41,33 @@ impl Wasm {
         Wasm {
             root,
             files,
+            program: program("shellrt-wasm"),
             boot: None,
+            prelude: None,
+            user: None,
         }
+    }
+
+    /// A plugin on a machine without any cgroup that it could use.
+    pub fn without_cgroups() -> Self {
+        let mut wasm = Wasm::new();
+        wasm.prelude = Some("mount -t tmpfs -o ro none /sys/fs/cgroup");
+        wasm
+    }
+
+    /// A plugin that another user runs, one without any rights.
+    pub fn of_nobody() -> Self {
+        const NOBODY: u32 = 65534;
+        let mut wasm = Wasm::new();
+        wasm.user = Some(NOBODY);
+        // The tree may lie where that user can't look.
+        let copy = wasm.files().join("shellrt-wasm");
+        std::fs::copy(&wasm.program, &copy).expect("a copy");
+        wasm.program = copy;
+        for dir in [wasm.root(), wasm.files()] {
+            std::os::unix::fs::chown(dir, Some(NOBODY), Some(NOBODY)).expect("root");
+        }
+        wasm
     }
 
     /// The state directory.
@@ -58,16 +88,22 @@ impl Wasm {
 
     /// The plugin's command, ready to start.
     pub fn command(&self) -> Command {
-        let mut command = match &self.boot {
-            None => Command::new(program("shellrt-wasm")),
-            Some(boot) => {
+        let mut command = match (&self.boot, self.prelude) {
+            (None, None) => Command::new(&self.program),
+            (boot, prelude) => {
+                let mount = "mount --bind \"$0\" /proc/sys/kernel/random/boot_id";
+                let prelude = prelude.unwrap_or(mount);
                 let mut command = Command::new("unshare");
                 command.args(["-m", "sh", "-c"]);
-                command.arg("mount --bind \"$0\" /proc/sys/kernel/random/boot_id && exec \"$1\"");
-                command.arg(boot).arg(program("shellrt-wasm"));
+                command.arg(format!("{prelude} && exec \"$1\""));
+                command.arg(boot.as_deref().unwrap_or(Path::new("sh")));
+                command.arg(&self.program);
                 command
             }
         };
+        if let Some(user) = self.user {
+            command.uid(user).gid(user).current_dir("/");
+        }
         command
             .env("SHELLRT_WASM_ROOT", self.root())
             .env("SHELLRT_HOSTS_DIR", self.files().join("hosts"))

@@ -3,22 +3,11 @@
 use serde_json::json;
 use tests::wasm::{until, Wasm};
 
-/// The files of the machine are kept, everything else is gone; `unshare` needs root.
-fn can_reboot() -> bool {
-    if rustix::process::geteuid().is_root() {
-        return true;
-    }
-    assert!(
-        std::env::var_os("CI").is_none(),
-        "the tests of a reboot need root"
-    );
-    println!("ignored: another boot id needs a mount, and that needs root");
-    false
-}
+use crate::is_root;
 
 #[test]
 fn what_ran_is_lost_and_can_be_started_again() {
-    if !can_reboot() {
+    if !is_root() {
         return;
     }
     let mut wasm = Wasm::new();
@@ -48,7 +37,7 @@ fn what_ran_is_lost_and_can_be_started_again() {
 
 #[test]
 fn the_first_request_starts_what_is_due() {
-    if !can_reboot() {
+    if !is_root() {
         return;
     }
     let mut wasm = Wasm::new();
@@ -110,7 +99,7 @@ fn the_first_request_starts_what_is_due() {
 
 #[test]
 fn a_machine_that_goes_down_in_order_is_not_a_stop() {
-    if !can_reboot() {
+    if !is_root() {
         return;
     }
     let mut wasm = Wasm::new();

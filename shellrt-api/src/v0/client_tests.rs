@@ -3,7 +3,10 @@
 use std::io::{Read, Write};
 use std::time::Duration;
 
-use super::super::{attach, img_pull, list, logs, start, stop, Secret};
+use super::super::{
+    attach, create, img_pull, img_remove, list, logs, remove, restart, start, status, stop,
+    version, Message, Secret,
+};
 use super::{Error, Plugin};
 
 /// A plugin that is a shell script. It is not written to disk: the shell reads it from `$SCRIPT`.
@@ -14,52 +17,116 @@ fn plugin(script: &str) -> Plugin {
 
 const OK: &str = r#"{"_version":"0.1.0","_status":"ok"}"#;
 
+/// What a v0 program writes, byte for byte, for every message that it knows.
 #[test]
 fn requests_are_what_v0_programs_sent() {
-    let plugin = Plugin::new("x");
-    let text = |bytes: Result<Vec<u8>, Error>| String::from_utf8(bytes.unwrap()).unwrap();
-    let pull = img_pull::Request {
+    fn check<M: Message>(request: M, expected: &str) {
+        let payload = Plugin::new("x").payload(&request).unwrap();
+        assert_eq!(String::from_utf8(payload).unwrap(), expected);
+    }
+    let name = || "web".to_owned();
+    let mut pull = img_pull::Request {
         image: "a".to_owned(),
         ..Default::default()
     };
-    assert_eq!(
-        text(plugin.payload(&pull)),
-        r#"{"_version":"0.1.0","_type":"img_pull","image":"a","credentials":{}}"#
+    check(
+        pull.clone(),
+        r#"{"_version":"0.1.0","_type":"img_pull","image":"a","credentials":{}}"#,
     );
-    let mut pull = pull;
-    pull.credentials
-        .insert("username".to_owned(), Secret::new("u"));
-    assert_eq!(
-        text(plugin.payload(&pull)),
-        r#"{"_version":"0.1.0","_type":"img_pull","image":"a","credentials":{"username":"u"}}"#
-    );
-    assert_eq!(
-        text(plugin.payload(&logs::Request {
-            name: "a".to_owned(),
-            ..Default::default()
-        })),
+    for (key, value) in [("username", "u"), ("password", "p")] {
+        pull.credentials.insert(key.to_owned(), Secret::new(value));
+    }
+    check(
+        pull,
         concat!(
-            r#"{"_version":"0.1.0","_type":"logs","name":"a","#,
-            r#""follow":false,"tail":null,"since":null}"#
-        )
-    );
-    assert_eq!(
-        text(plugin.payload(&stop::Request {
-            name: "a".to_owned(),
-            timeout: 3
-        })),
-        r#"{"_version":"0.1.0","_type":"stop","name":"a","timeout":3}"#
-    );
-    assert_eq!(
-        text(plugin.payload(&list::Request::default())),
-        r#"{"_version":"0.1.0","_type":"list"}"#
-    );
-    assert_eq!(
-        text(
-            plugin
-                .deadline(Duration::from_secs(2))
-                .payload(&list::Request::default())
+            r#"{"_version":"0.1.0","_type":"img_pull","image":"a","#,
+            r#""credentials":{"password":"p","username":"u"}}"#
         ),
+    );
+    check(
+        img_remove::Request {
+            image: "a".to_owned(),
+            force: false,
+        },
+        r#"{"_version":"0.1.0","_type":"img_remove","image":"a"}"#,
+    );
+    check(
+        create::Request {
+            name: name(),
+            env: [("K".to_owned(), "V".to_owned())].into(),
+            config_type: "t".to_owned(),
+            config: serde_json::json!({"image": "a"}),
+        },
+        concat!(
+            r#"{"_version":"0.1.0","_type":"create","name":"web","env":{"K":"V"},"#,
+            r#""config_type":"t","config":{"image":"a"}}"#
+        ),
+    );
+    check(
+        start::Request { name: name() },
+        r#"{"_version":"0.1.0","_type":"start","name":"web"}"#,
+    );
+    check(
+        restart::Request { name: name() },
+        r#"{"_version":"0.1.0","_type":"restart","name":"web"}"#,
+    );
+    check(
+        remove::Request {
+            name: name(),
+            force: false,
+        },
+        r#"{"_version":"0.1.0","_type":"remove","name":"web"}"#,
+    );
+    check(
+        stop::Request {
+            name: name(),
+            timeout: 3,
+        },
+        r#"{"_version":"0.1.0","_type":"stop","name":"web","timeout":3}"#,
+    );
+    check(
+        list::Request::default(),
+        r#"{"_version":"0.1.0","_type":"list"}"#,
+    );
+    check(
+        status::Request { name: name() },
+        r#"{"_version":"0.1.0","_type":"status","name":"web"}"#,
+    );
+    check(
+        logs::Request {
+            name: name(),
+            follow: true,
+            tail: Some(5),
+            since: Some(-1),
+            ..Default::default()
+        },
+        concat!(
+            r#"{"_version":"0.1.0","_type":"logs","name":"web","#,
+            r#""follow":true,"tail":5,"since":-1}"#
+        ),
+    );
+    check(
+        logs::Request {
+            name: name(),
+            ..Default::default()
+        },
+        concat!(
+            r#"{"_version":"0.1.0","_type":"logs","name":"web","#,
+            r#""follow":false,"tail":null,"since":null}"#
+        ),
+    );
+    check(
+        version::Request {},
+        r#"{"_version":"0.1.0","_type":"version"}"#,
+    );
+}
+
+#[test]
+fn a_deadline_is_an_addition() {
+    let plugin = Plugin::new("x").deadline(Duration::from_secs(2));
+    let payload = plugin.payload(&list::Request::default()).unwrap();
+    assert_eq!(
+        String::from_utf8(payload).unwrap(),
         r#"{"_version":"0.1.0","_type":"list","_deadline_ms":2000}"#
     );
 }

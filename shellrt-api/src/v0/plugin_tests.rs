@@ -49,6 +49,52 @@ fn v0_success() {
 }
 
 #[test]
+fn v0_responses_without_fields() {
+    for (kind, fields, response) in [
+        (
+            "img_pull",
+            r#","image":"a""#,
+            Response::ImgPull(img_pull::Response::default()),
+        ),
+        (
+            "img_remove",
+            r#","image":"a""#,
+            Response::ImgRemove(Default::default()),
+        ),
+        (
+            "start",
+            r#","name":"a""#,
+            Response::Start(Default::default()),
+        ),
+        (
+            "restart",
+            r#","name":"a""#,
+            Response::Restart(Default::default()),
+        ),
+        (
+            "remove",
+            r#","name":"a""#,
+            Response::Remove(Default::default()),
+        ),
+        (
+            "stop",
+            r#","name":"a","timeout":1"#,
+            Response::Stop(Default::default()),
+        ),
+        (
+            "create",
+            r#","name":"a","env":{},"config_type":"t","config":{}"#,
+            Response::Create(Default::default()),
+        ),
+    ] {
+        let input = format!(r#"{{"_version":"0.1.0","_type":"{kind}"{fields}}}"#);
+        let (output, status) = answer(input.as_bytes(), |_| Ok(response.into()));
+        assert_eq!(output, r#"{"_version":"0.1.0","_status":"ok"}"#, "{kind}");
+        assert_eq!(status, 0, "{kind}");
+    }
+}
+
+#[test]
 fn v0_fields_are_present_when_empty() {
     let (output, _) = answer(br#"{"_version":"0.1.0","_type":"list"}"#, |_| {
         Ok(Response::List(list::Response::default()).into())

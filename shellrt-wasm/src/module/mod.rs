@@ -21,11 +21,12 @@ mod engine_process;
 mod monitor;
 mod output;
 mod record;
-mod restart_delay;
+mod restart;
 mod running;
 mod start;
 mod state;
 pub mod stop;
+mod verdict;
 mod watch;
 
 use std::collections::BTreeMap;

@@ -25,13 +25,13 @@ use rustix::fs::OFlags;
 use rustix::pipe::{pipe_with, PipeFlags};
 use rustix::process::{kill_process, waitpid, Signal, WaitOptions, WaitStatus};
 use shellrt_api::v0;
-use shellrt_api::v0::config::Restart;
 use shellrt_api::v0::events::Kind as Event;
 use shellrt_api::v0::status::End;
 
 use super::engine_process::{self, Report};
-use super::restart_delay::RestartDelay;
-use super::running::{how, Engine};
+use super::restart::{is_restarted, RestartDelay};
+use super::running::Engine;
+use super::verdict::{how, verdict};
 use super::{Ended, Module, Run};
 use crate::cgroup::Cgroup;
 use crate::engine::Kind;
@@ -138,7 +138,8 @@ impl<'a> Monitor<'a> {
             // A signal that no request explains: the machine goes down.
             end.by_machine = self.stopping && !asked;
             self.stopping |= asked;
-            end.is_final = self.stopping || !self.is_restarted(end.exit_code, restart_count);
+            let policy = self.module.definition.config.restart;
+            end.is_final = self.stopping || !is_restarted(policy, end.exit_code, restart_count);
             self.write_end(&end);
             let name = self.module.name.as_str();
             event::record(self.store, name, Event::Exited, Some(end.exit_code));
@@ -152,17 +153,6 @@ impl<'a> Monitor<'a> {
                 return Ok(());
             }
             restart_count += 1;
-        }
-    }
-
-    /// Whether the policy says that the module is started again.
-    fn is_restarted(&self, exit_code: i64, restart_count: u32) -> bool {
-        match self.module.definition.config.restart {
-            Restart::No => false,
-            Restart::OnFailure { max } => {
-                exit_code != 0 && max.is_none_or(|max| restart_count < max)
-            }
-            Restart::Always | Restart::UnlessStopped => true,
         }
     }
 
@@ -333,7 +323,6 @@ impl<'a> Monitor<'a> {
 
     /// What a run ended with: what its engine said, else what the kernel says.
     fn end_of(&self, engine: &mut Engine, number: u64, status: WaitStatus) -> Result<Ended, Error> {
-        let signal = status.terminating_signal();
         let outcome = engine.outcome.take();
         if !engine.recorded {
             return Err(match outcome {
@@ -348,45 +337,10 @@ impl<'a> Monitor<'a> {
                 },
             });
         }
-        let (end, exit_code, description) = match (outcome, signal) {
-            _ if engine.timed_out => {
-                let limit = self.module.definition.config.timeout.unwrap_or_default();
-                let words = format!("killed at its time limit of {} s", limit.0.as_secs_f64());
-                (End::Timeout, 124, words)
-            }
-            (
-                Some(Report::Ended {
-                    end,
-                    exit_code,
-                    description,
-                }),
-                _,
-            ) => (end, exit_code, description),
-            (_, Some(signal)) => {
-                let why = if self.stopping || self.module.is_stopped() {
-                    "stopped"
-                } else {
-                    "killed"
-                };
-                let words = format!("{why} by {}", process::signal_name(signal));
-                (End::Signal, 128 + i64::from(signal), words)
-            }
-            _ => (
-                End::Lost,
-                255,
-                format!("the engine {} and said nothing", how(status)),
-            ),
-        };
-        let finished_at = event::now();
-        Ok(Ended {
-            number,
-            end,
-            exit_code,
-            finished_at,
-            description,
-            is_final: true,
-            by_machine: false,
-        })
+        let config = &self.module.definition.config;
+        let limit = config.timeout.filter(|_| engine.timed_out);
+        let stopped = self.stopping || self.module.is_stopped();
+        Ok(verdict(number, outcome, status, limit, stopped))
     }
 
     /// A restart that the engine refused: a run of no length, so that it counts.

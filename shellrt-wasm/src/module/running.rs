@@ -6,11 +6,11 @@ use std::os::fd::OwnedFd;
 use std::time::Instant;
 
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
-use rustix::process::{Pid, WaitStatus};
+use rustix::process::Pid;
 
 use super::engine_process::Report;
 use crate::cgroup::Cgroup;
-use crate::process::{self, Identity};
+use crate::process::Identity;
 
 /// A run that is going on.
 pub struct Engine {
@@ -56,13 +56,4 @@ impl Engine {
 fn readable(file: &File) -> bool {
     let mut input = [PollFd::new(file, PollFlags::IN)];
     matches!(poll(&mut input, Some(&Timespec::default())), Ok(count) if count > 0)
-}
-
-/// How a process ended, in words.
-pub fn how(status: WaitStatus) -> String {
-    match (status.exit_status(), status.terminating_signal()) {
-        (Some(code), _) => format!("exited with {code}"),
-        (_, Some(signal)) => format!("was killed by {}", process::signal_name(signal)),
-        _ => "ended".to_owned(),
-    }
 }

@@ -1,6 +1,18 @@
-//! How long to wait before a restart: pure arithmetic.
+//! Whether and when a module is started again: pure arithmetic.
 
 use std::time::Duration;
+
+use shellrt_api::v0::config::Restart;
+
+/// Whether `policy` says that a module is started again which ended with `exit_code`, after
+/// `restart_count` restarts in a row.
+pub fn is_restarted(policy: Restart, exit_code: i64, restart_count: u32) -> bool {
+    match policy {
+        Restart::No => false,
+        Restart::OnFailure { max } => exit_code != 0 && max.is_none_or(|max| restart_count < max),
+        Restart::Always | Restart::UnlessStopped => true,
+    }
+}
 
 /// The first delay.
 const FIRST: Duration = Duration::from_millis(100);
@@ -31,7 +43,30 @@ impl RestartDelay {
 mod tests {
     use std::time::Duration;
 
-    use super::RestartDelay;
+    use shellrt_api::v0::config::Restart;
+
+    use super::{is_restarted, RestartDelay};
+
+    #[test]
+    fn policies() {
+        let bounded = Restart::OnFailure { max: Some(2) };
+        let endless = Restart::OnFailure { max: None };
+        for (policy, exit_code, restarts, expected) in [
+            (Restart::No, 1, 0, false),
+            (Restart::Always, 0, 1000, true),
+            (Restart::UnlessStopped, 0, 1000, true),
+            (endless, 0, 0, false),
+            (endless, 137, 1000, true),
+            (bounded, 1, 1, true),
+            (bounded, 1, 2, false),
+        ] {
+            assert_eq!(
+                is_restarted(policy, exit_code, restarts),
+                expected,
+                "{policy}"
+            );
+        }
+    }
 
     #[test]
     fn doubles_up_to_a_minute_and_begins_anew_after_ten_seconds() {

@@ -52,19 +52,23 @@ pub fn start_due() -> Result<(), Error> {
     }
     let boot = process::boot_id().map_err(|source| Error::system("read the boot id", source))?;
     for module in Module::all(&store)? {
-        if let Err(error) = start_if_due(&store, &module) {
+        if let Err(error) = start_if_due(&store, &module, &boot) {
             log::warn!("{} is due and can't be started: {error}", module.name);
         }
     }
     store::write_file(&store.boot(), boot.as_bytes())
 }
 
-fn start_if_due(store: &Store, module: &Module) -> Result<(), Error> {
+fn start_if_due(store: &Store, module: &Module, boot: &str) -> Result<(), Error> {
     let _order = Lock::exclusive(&store.module_lock(&module.name), None)?;
-    match module.run()? {
-        Some(run) if is_due(module, &run)? => module::start(store, module, None),
-        _ => Ok(()),
+    let Some(run) = module.run()? else {
+        return Ok(());
+    };
+    if !is_due(module, &run)? {
+        return Ok(());
     }
+    module::start(store, module, None)
+        .or_else(|error| module.note_refusal(&run, boot, &error).and(Err(error)))
 }
 
 /// Whether `module`, whose last run is `run`, is to be started after a boot. Docker's rules: `always`

@@ -45,7 +45,13 @@ pub fn serve() -> ExitCode {
                 deadline: call.deadline,
                 input: RefCell::new(Some(call.input)),
             };
-            *due.borrow_mut() = boot::is_first_request(&context.store);
+            let is_first = boot::is_first_request(&context.store);
+            // A `wait` may wait for just what is due.
+            if is_first && matches!(request, Request::Wait(_)) {
+                boot::start_due_later();
+            } else {
+                *due.borrow_mut() = is_first;
+            }
             handle(&context, request).map_err(WireError::from)
         },
         || {

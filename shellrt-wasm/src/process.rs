@@ -28,6 +28,11 @@ impl Identity {
         })
     }
 
+    /// Whether the process still runs; one that ended and was not waited for does not.
+    pub fn is_alive(&self) -> bool {
+        Stat::read(self.pid).is_ok_and(|stat| stat.started == self.started && !stat.is_dead)
+    }
+
     /// Sends `signal`, if the process still exists. The pidfd is opened before the start time is
     /// compared, so that the signal can't reach another process.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
@@ -66,6 +71,8 @@ impl Identity {
 /// What `/proc/<pid>/stat` says of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stat {
+    /// Whether it has ended, and only its parent has not asked how.
+    pub is_dead: bool,
     /// Its parent.
     pub parent: u32,
     /// User and system time, in clock ticks.
@@ -92,6 +99,7 @@ impl Stat {
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
         let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
         Some(Stat {
+            is_dead: ["Z", "X"].contains(fields.first()?),
             parent: u32::try_from(number(4)?).ok()?,
             cpu_ticks: number(14)? + number(15)?,
             started: number(22)?,
@@ -283,6 +291,7 @@ mod tests {
             b"7 (a) R 9 (b) S 3 7 7 0 -1 4194560 1 2 3 4 50 60 0 0 20 0 1 0 12345 1000 250 1";
         let stat = Stat::parse(text).unwrap();
         let expected = Stat {
+            is_dead: false,
             parent: 3,
             cpu_ticks: 110,
             started: 12345,

@@ -72,7 +72,7 @@ impl Store {
 
     /// Held by whoever starts the modules that are due after a boot.
     pub fn boot_lock(&self) -> PathBuf {
-        self.root.join("lock").join(".boot")
+        self.locks().join(".boot")
     }
 
     /// The current file of events.
@@ -121,21 +121,26 @@ impl Store {
         self.root.join("events.1")
     }
 
+    /// All locks.
+    pub fn locks(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
     /// The lock of everything that changes a module.
     pub fn module_lock(&self, name: &ModuleName) -> PathBuf {
-        self.root.join("lock").join(name.as_str())
+        self.locks().join(name.as_str())
     }
 
     /// The lock of everything that changes image records and programs. It is held for moments only,
     /// never over a download or a compilation.
     pub fn images_lock(&self) -> PathBuf {
         // No module can have this name, so it is never a module's lock.
-        self.root.join("lock").join(".images")
+        self.locks().join(".images")
     }
 
     /// Held, together with others, by every pull that runs.
     pub fn downloads_lock(&self) -> PathBuf {
-        self.root.join("lock").join(".downloads")
+        self.locks().join(".downloads")
     }
 
     /// Partial downloads.

@@ -224,6 +224,26 @@ fn a_state_directory_of_somebody_else_is_refused() {
 }
 
 #[test]
+fn a_request_that_fails_leaves_nothing() {
+    let wasm = Wasm::new();
+    let create =
+        |config| json!({"_type": "create", "name": "a", "config_type": "wasm", "config": config});
+    assert_eq!(wasm.err(&create(json!({"image": "file:/no/such.wasm"}))), 8);
+    assert_eq!(wasm.err(&create(json!({"image": "x", "nonsense": 1}))), 4);
+    for kind in [
+        "start", "stop", "restart", "remove", "status", "logs", "top", "wait", "attach",
+    ] {
+        assert_eq!(wasm.err(&json!({"_type": kind, "name": "a"})), 5, "{kind}");
+    }
+    assert_eq!(
+        wasm.err(&json!({"_type": "img_pull", "image": wasm.guest("reactor")})),
+        14
+    );
+    wasm.ok(&json!({"_type": "prune", "older_than": 0}));
+    assert_eq!(wasm.state_files(), Vec::<String>::new());
+}
+
+#[test]
 fn removing_the_last_of_it_leaves_nothing() {
     let wasm = Wasm::new();
     wasm.create("a", &wasm.guest("exit_0"), json!({}));

@@ -119,3 +119,29 @@ fn a_machine_that_goes_down_in_order_is_not_a_stop() {
     wasm.ok(&json!({"_type": "list"}));
     wasm.wait_until("a", "status", &json!("running"));
 }
+
+#[test]
+fn what_is_due_and_can_not_be_started_says_why() {
+    if !is_root() {
+        return;
+    }
+    let mut wasm = Wasm::new();
+    let source = wasm.files().join("data");
+    std::fs::create_dir(&source).unwrap();
+    let mount = json!([{"type": "bind", "source": source, "target": "/data"}]);
+    wasm.create(
+        "a",
+        &wasm.guest("forever"),
+        json!({"restart": "always", "mounts": mount}),
+    );
+    wasm.module("start", "a");
+    wasm.reboot();
+    std::fs::remove_dir(&source).unwrap();
+    // The first request after the boot waits for what it makes happen.
+    let status = wasm.module("wait", "a");
+    assert_eq!(status["exit_code"], 125, "{status}");
+    assert_eq!(status["state"], "exited", "{status}");
+    std::fs::create_dir(&source).unwrap();
+    wasm.module("start", "a");
+    assert_eq!(wasm.module("status", "a")["status"], "running");
+}

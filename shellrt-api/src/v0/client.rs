@@ -288,8 +288,9 @@ impl Read for Stream {
             self.open = false;
             self.process.finish();
             if self.process.timed_out() {
-                let message = "the plugin did not finish in time and was killed";
-                return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+                let after = self.process.timeout().unwrap_or_default();
+                let error = Error::TimedOut { after };
+                return Err(io::Error::new(io::ErrorKind::TimedOut, error));
             }
         }
         Ok(length)

@@ -1,10 +1,14 @@
 //! `create`: checks everything that can be checked, then makes the module.
 
+use std::collections::BTreeMap;
+
 use shellrt_api::v0::config::{self, wasm};
 use shellrt_api::v0::create::{Request, Response};
+use shellrt_api::v0::events::Kind;
 use shellrt_api::v0::{Code, Error as WireError};
 use shellrt_plugin::lock::Lock;
-use shellrt_plugin::{log, names};
+use shellrt_plugin::log;
+use shellrt_plugin::names::{self, ModuleName};
 
 use crate::cgroup::Cgroup;
 use crate::engine::{self, Tuning};
@@ -34,8 +38,26 @@ pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
     check_limits(&name, &config)?;
 
     let store = &context.store;
-    let _order = Lock::exclusive(&store.module_lock(&name), context.deadline)?;
-    if store.module(&name).exists() && Module::find(store, name.as_str()).is_ok() {
+    let order = Lock::exclusive(&store.module_lock(&name), context.deadline)?;
+    let made = make(context, &name, env, config);
+    if made.is_err() && !store.module(&name).exists() {
+        // The lock's file was made for nothing; whoever waits for it notices.
+        order.remove()?;
+    }
+    made?;
+    event::record(store, name.as_str(), Kind::Created, None);
+    Ok(Response::default())
+}
+
+/// Makes the module, under its lock.
+fn make(
+    context: &Context,
+    name: &ModuleName,
+    env: BTreeMap<String, String>,
+    config: wasm::Config,
+) -> Result<(), Error> {
+    let store = &context.store;
+    if Module::find(store, name.as_str()).is_ok() {
         return Err(Error::ModuleExists(name.to_string()));
     }
     let record = image::find(store, &config.image)?
@@ -57,17 +79,11 @@ pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
         image,
     };
     Module::create(store, name.clone(), definition)?;
-    event::record(
-        store,
-        name.as_str(),
-        shellrt_api::v0::events::Kind::Created,
-        None,
-    );
-    Ok(Response::default())
+    Ok(())
 }
 
 /// What no environment can hold.
-fn check_env(env: &std::collections::BTreeMap<String, String>) -> Result<(), Error> {
+fn check_env(env: &BTreeMap<String, String>) -> Result<(), Error> {
     for (key, value) in env {
         let is_wrong = key.is_empty() || key.contains(['=', '\0']) || value.contains('\0');
         if is_wrong {

@@ -2,8 +2,6 @@
 
 use shellrt_api::v0::events::Kind;
 use shellrt_api::v0::remove::{Request, Response};
-use shellrt_plugin::lock::Lock;
-use shellrt_plugin::names;
 
 use crate::error::Error;
 use crate::event;
@@ -16,15 +14,7 @@ use crate::Context;
 pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
     let Request { name, force } = request;
     let store = &context.store;
-    let order = Lock::exclusive(&store.module_lock(&names::check(&name)?), context.deadline)?;
-    let module = match Module::find(store, &name) {
-        Ok(module) => module,
-        Err(error) => {
-            // The lock's file was made for nothing; whoever waits for it notices.
-            order.remove()?;
-            return Err(error);
-        }
-    };
+    let (module, order) = Module::find_locked(store, &name, context.deadline)?;
     if module.now()?.state() == State::Active {
         if !force {
             return Err(Error::WrongState {

@@ -34,6 +34,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use shellrt_api::v0::config::wasm::Config;
@@ -42,6 +43,7 @@ use shellrt_plugin::names::{self, ModuleName};
 
 use crate::error::Error;
 use crate::image;
+use crate::process::Identity;
 use crate::store::{self, Store};
 
 pub use self::record::{Ended, Run};
@@ -87,6 +89,29 @@ impl Module {
                 dir,
             }),
             None => Err(Error::ModuleNotFound(name.to_string())),
+        }
+    }
+
+    /// As [`find`](Self::find), with the module's lock: until that is dropped nobody else changes the
+    /// module.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find), and a lock that is not had by `deadline`.
+    pub fn find_locked(
+        store: &Store,
+        name: &str,
+        deadline: Option<Instant>,
+    ) -> Result<(Module, Lock), Error> {
+        let lock = Lock::exclusive(&store.module_lock(&names::check(name)?), deadline)?;
+        match Module::find(store, name) {
+            Ok(module) => Ok((module, lock)),
+            Err(error) => {
+                if matches!(error, Error::ModuleNotFound(_)) {
+                    // The lock's file was made for nothing; whoever waits for it notices.
+                    lock.remove()?;
+                }
+                Err(error)
+            }
         }
     }
 
@@ -163,6 +188,13 @@ impl Module {
         store::sync_dir(&store.modules())
             .map_err(|source| Error::file("remove", &self.dir, source))?;
         store::remove(&gone)
+    }
+
+    /// Notes that its restart after a boot failed, so that it is due no longer.
+    pub fn note_refusal(&self, last: &Run, boot: &str, error: &Error) -> Result<(), Error> {
+        let nobody = Identity { pid: 0, started: 0 };
+        let end = verdict::refused(self, last.number + 1, 0, boot, &nobody, error);
+        store::write_json(&self.end_file(), &end)
     }
 
     /// Where its log lies.
@@ -255,7 +287,29 @@ pub fn remove_leftovers(store: &Store, older_than: u64) -> Result<u64, Error> {
             store::remove(&entry.path())?;
         }
     }
+    remove_unused_locks(store)?;
     Ok(bytes)
+}
+
+/// The locks of modules that are gone, or never came to be because their maker was killed.
+fn remove_unused_locks(store: &Store) -> Result<(), Error> {
+    let dir = store.locks();
+    let entries = fs::read_dir(&dir).map_err(|source| Error::file("list", &dir, source))?;
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let Some(Ok(name)) = name.to_str().map(names::check) else {
+            continue;
+        };
+        if store.module(&name).exists() {
+            continue;
+        }
+        if let Some(lock) = Lock::try_exclusive(&entry.path())? {
+            if !store.module(&name).exists() {
+                lock.remove()?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn entries(store: &Store) -> Result<Vec<fs::DirEntry>, Error> {

@@ -26,12 +26,11 @@ use rustix::pipe::{pipe_with, PipeFlags};
 use rustix::process::{kill_process, waitpid, Signal, WaitOptions, WaitStatus};
 use shellrt_api::v0;
 use shellrt_api::v0::events::Kind as Event;
-use shellrt_api::v0::status::End;
 
 use super::engine_process::{self, Report};
 use super::restart::{is_restarted, RestartDelay};
 use super::running::Engine;
-use super::verdict::{how, verdict};
+use super::verdict::{how, refused, verdict};
 use super::{Ended, Module, Run};
 use crate::cgroup::Cgroup;
 use crate::engine::Kind;
@@ -131,7 +130,17 @@ impl<'a> Monitor<'a> {
                 Ok(end) => end,
                 Err(error) => match starter.take() {
                     Some(starter) => return Err((error, starter)),
-                    None => self.refused(number, restart_count, error),
+                    None => {
+                        let monitor = &self.identity;
+                        refused(
+                            self.module,
+                            number,
+                            restart_count,
+                            &self.boot,
+                            monitor,
+                            &error,
+                        )
+                    }
                 },
             };
             let asked = self.module.is_stopped();
@@ -341,33 +350,6 @@ impl<'a> Monitor<'a> {
         let limit = config.timeout.filter(|_| engine.timed_out);
         let stopped = self.stopping || self.module.is_stopped();
         Ok(verdict(number, outcome, status, limit, stopped))
-    }
-
-    /// A restart that the engine refused: a run of no length, so that it counts.
-    fn refused(&self, number: u64, restart_count: u32, error: Error) -> Ended {
-        let now = event::now();
-        let run = Run {
-            number,
-            started_at: now,
-            boot: self.boot.clone(),
-            monitor: self.identity.clone(),
-            engine: self.identity.clone(),
-            restart_count,
-            cgroup: None,
-        };
-        if let Err(error) = store::write_json(&self.module.run_file(), &run) {
-            log::warn!("{error}");
-        }
-        let description = format!("could not be restarted: {error}");
-        Ended {
-            number,
-            end: End::Exited,
-            exit_code: 125,
-            finished_at: now,
-            description,
-            is_final: true,
-            by_machine: false,
-        }
     }
 
     /// Writes the end down. On a full disk it tries for a while: an end that is not written is lost.

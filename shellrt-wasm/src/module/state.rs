@@ -54,7 +54,7 @@ impl Module {
         if let Some(now) = self.ended(&run)? {
             return Ok(now);
         }
-        if Lock::is_held(&self.lock())? {
+        if self.is_watched(&run)? {
             // The run may have ended, and the next one begun, between the two looks.
             return match self.run()? {
                 Some(newer) if newer.number != run.number => self.now(),
@@ -68,6 +68,12 @@ impl Module {
         }
     }
 
+    /// Whether the monitor of `run` lives: it holds the lock. Who looks at a lost run holds that for a
+    /// moment too, and is not the monitor.
+    fn is_watched(&self, run: &Run) -> Result<bool, Error> {
+        Ok(Lock::is_held(&self.lock())? && run.monitor.is_alive())
+    }
+
     /// Where the end of `run` was written.
     fn ended(&self, run: &Run) -> Result<Option<Now>, Error> {
         let Some(end) = store::read_json::<Ended>(&self.end_file())? else {
@@ -75,9 +81,7 @@ impl Module {
         };
         Ok(match end.number == run.number {
             false => None,
-            true if end.is_final || !Lock::is_held(&self.lock())? => {
-                Some(Now::Exited(run.clone(), end))
-            }
+            true if end.is_final || !self.is_watched(run)? => Some(Now::Exited(run.clone(), end)),
             true => Some(Now::Restarting(run.clone(), end)),
         })
     }

@@ -1,15 +1,18 @@
-//! What a run ended with: decided from what is known, without looking at anything.
+//! What a run ended with.
 
 use rustix::process::WaitStatus;
 use shellrt_api::v0::config::Duration;
 use shellrt_api::v0::status::End;
 
 use super::engine_process::Report;
-use super::Ended;
+use super::{Ended, Module, Run};
+use crate::error::Error;
 use crate::event;
-use crate::process;
+use crate::process::{self, Identity};
+use crate::store;
 
-/// The end of run `number`: what its engine said, else what the kernel says. `limit` is the time
+/// The end of run `number`, decided from what is known without looking at anything: what its engine
+/// said, else what the kernel says. `limit` is the time
 /// limit that the engine was killed at, `stopped` whether anybody had asked for the end.
 pub fn verdict(
     number: u64,
@@ -49,6 +52,40 @@ pub fn verdict(
         exit_code,
         finished_at: event::now(),
         description,
+        is_final: true,
+        by_machine: false,
+    }
+}
+
+/// A start that nobody asked for and that failed: a run of no length, so that it counts. The run is
+/// written down, its end is not. `monitor` is who will try again, if anybody.
+pub fn refused(
+    module: &Module,
+    number: u64,
+    restart_count: u32,
+    boot: &str,
+    monitor: &Identity,
+    error: &Error,
+) -> Ended {
+    let now = event::now();
+    let run = Run {
+        number,
+        started_at: now,
+        boot: boot.to_owned(),
+        monitor: monitor.clone(),
+        engine: monitor.clone(),
+        restart_count,
+        cgroup: None,
+    };
+    if let Err(error) = store::write_json(&module.run_file(), &run) {
+        log::warn!("{error}");
+    }
+    Ended {
+        number,
+        end: End::Exited,
+        exit_code: 125,
+        finished_at: now,
+        description: format!("could not be restarted: {error}"),
         is_final: true,
         by_machine: false,
     }

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use rustix::fs::inotify;
 use shellrt_plugin::hangup::{Hangup, Wake};
 
-use super::{Module, State};
+use super::{Module, Now};
+use crate::boot;
 use crate::error::Error;
 
 /// How long a change may go unnoticed in the worst case: a lock that the kernel released because its
@@ -73,8 +74,11 @@ impl Module {
             if !self.dir.exists() {
                 return Err(Error::ModuleNotFound(self.name.to_string()));
             }
-            if self.now()?.state() == State::Exited {
-                return Ok(true);
+            if let Now::Exited(run, _) = self.now()? {
+                // After a boot it may be about to be started again.
+                if !boot::is_due(self, &run)? {
+                    return Ok(true);
+                }
             }
             match watch.wait(hangup, None, deadline)? {
                 Wake::Ready => {}

@@ -20,6 +20,7 @@ pub(super) struct Process {
     stderr: Stderr,
     ended: Option<ExitStatus>,
     timed_out: Arc<AtomicBool>,
+    timeout: Option<Duration>,
     /// While it exists, the watchdog counts the time.
     watchdog: Option<Sender<()>>,
 }
@@ -50,6 +51,7 @@ impl Process {
             stderr,
             ended: None,
             timed_out: Arc::new(AtomicBool::new(false)),
+            timeout,
             watchdog: None,
         };
         if let Some(timeout) = timeout {
@@ -99,6 +101,11 @@ impl Process {
     /// Whether the watchdog killed it.
     pub(super) fn timed_out(&self) -> bool {
         self.timed_out.load(Ordering::SeqCst)
+    }
+
+    /// After how long the watchdog kills it.
+    pub(super) fn timeout(&self) -> Option<Duration> {
+        self.timeout
     }
 
     /// How it ended, in words.

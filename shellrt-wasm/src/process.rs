@@ -275,8 +275,8 @@ pub fn signal_name(number: i32) -> String {
     )
 }
 
-/// The command line of a process, or its name where it has none.
-pub fn command(pid: u32) -> String {
+/// The name of a process; those of a module were forked and have no command line of their own.
+pub fn name(pid: u32) -> String {
     let name = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("comm"));
     name.unwrap_or_default().trim_end().to_owned()
 }

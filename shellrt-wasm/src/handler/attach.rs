@@ -21,7 +21,8 @@ pub fn handle(context: &Context, request: Request) -> Result<Reply, Error> {
         close_stdin,
     } = request;
     let module = Module::find(&context.store, &name)?;
-    if module.now()?.state() == State::Exited {
+    let state = module.now()?.state();
+    if state == State::Exited {
         let what = "has ended; start it first, or read its logs";
         return Err(Error::WrongState { name, what });
     }
@@ -29,7 +30,7 @@ pub fn handle(context: &Context, request: Request) -> Result<Reply, Error> {
         let what = "was created without \"stdin\": true, so it has none to attach to";
         return Err(Error::WrongState { name, what });
     }
-    if stdin && module.now()?.state() == State::Active && module.is_stdin_closed() {
+    if stdin && state == State::Active && module.is_stdin_closed() {
         let what = "had its stdin closed by an earlier attach; restart it to open it again";
         return Err(Error::WrongState { name, what });
     }
@@ -38,11 +39,7 @@ pub fn handle(context: &Context, request: Request) -> Result<Reply, Error> {
         _ => None,
     };
     let wanted = Wanted::from_request(streams.as_deref());
-    let attached = Attached::new(
-        Module::find(&context.store, &name)?,
-        wanted,
-        context.deadline,
-    )?;
+    let attached = Attached::new(module.clone(), wanted, context.deadline)?;
     if let Some(input) = input {
         thread::spawn(move || {
             if let Err(error) = feed(&module, input, close_stdin) {

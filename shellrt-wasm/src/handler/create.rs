@@ -109,13 +109,13 @@ fn check_limits(name: &names::ModuleName, config: &wasm::Config) -> Result<(), E
             cpus,
         )?);
     }
-    let log = &config.log;
-    if log.max_size.0 == 0 {
-        return Err(config::invalid("/log/max_size", "it must be at least 1 byte").into());
-    }
-    if log.max_files == 0 || log.max_files > log::Options::MOST_FILES {
-        let reason = format!("it must be from 1 to {}", log::Options::MOST_FILES);
-        return Err(config::invalid("/log/max_files", &reason).into());
-    }
+    Module::log_options(config).check().map_err(|error| {
+        let path = match error {
+            log::Error::MaxSize => "/log/max_size",
+            log::Error::MaxFiles(_) => "/log/max_files",
+            log::Error::Open { .. } | log::Error::Write { .. } => "/log",
+        };
+        config::invalid(path, &error.to_string())
+    })?;
     Ok(())
 }

@@ -57,7 +57,7 @@ fn describe(pid: u32, stat: &Stat) -> Process {
     Process {
         pid,
         ppid: stat.parent,
-        command: process::command(pid),
+        command: process::name(pid),
         cpu_ns: stat.cpu_ticks * (1_000_000_000 / ticks_per_second),
         memory_bytes: stat.resident_pages * rustix::param::page_size() as u64,
     }

@@ -39,6 +39,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use shellrt_api::v0::config::wasm::Config;
 use shellrt_plugin::lock::Lock;
+use shellrt_plugin::log::Options;
 use shellrt_plugin::names::{self, ModuleName};
 
 use crate::error::Error;
@@ -52,7 +53,7 @@ pub use self::state::{Now, State};
 pub use self::watch::Watch;
 
 /// A module that exists.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Module {
     /// Its name.
     pub name: ModuleName,
@@ -195,6 +196,14 @@ impl Module {
         let nobody = Identity { pid: 0, started: 0 };
         let end = verdict::refused(self, last.number + 1, 0, boot, &nobody, error);
         store::write_json(&self.end_file(), &end)
+    }
+
+    /// How its log is kept.
+    pub fn log_options(config: &Config) -> Options {
+        Options {
+            max_size: config.log.max_size.0,
+            max_files: config.log.max_files,
+        }
     }
 
     /// Where its log lies.

@@ -299,14 +299,14 @@ impl<'a> Monitor<'a> {
 
     fn close_stdin(&self, engine: &mut Engine) {
         if engine.stdin.take().is_some() {
-            // Only a later attach misses the mark, so a full disk is no reason to fail.
+            // Only a later attach looks for the mark, so a full disk is no reason to fail.
             if let Err(error) = store::write_file(&self.module.stdin_closed_mark(), b"") {
                 log::warn!("{error}");
             }
         }
     }
 
-    /// Writes the run down when the engine is ready; the time limit counts from here.
+    /// Writes the run down when the engine is ready; the time limit counts from its fork.
     fn record(&self, engine: &mut Engine, number: u64, restart_count: u32) -> Result<(), Error> {
         let run = Run {
             number,

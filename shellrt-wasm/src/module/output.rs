@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{inotify, Mode, OFlags};
 use shellrt_api::v0::logs::Stream;
-use shellrt_plugin::log::{Options, Writer};
+use shellrt_plugin::log::Writer;
 
 use super::attach::Wanted;
 use super::Module;
@@ -29,14 +29,10 @@ struct Inner {
 impl ModuleOutput {
     /// Opens the log and looks who is attached already.
     pub fn open(module: &Module) -> Result<Self, Error> {
-        let config = &module.definition.config.log;
-        let options = Options {
-            max_size: config.max_size.0,
-            max_files: config.max_files,
-        };
-        let log = Writer::open(&module.log_dir(), options)?;
+        let config = &module.definition.config;
+        let log = Writer::open(&module.log_dir(), Module::log_options(config))?;
         let listeners = Listeners::new(module.attach_dir())?;
-        let logged = config.streams.clone();
+        let logged = config.log.streams.clone();
         Ok(ModuleOutput {
             inner: Mutex::new(Inner {
                 log,

@@ -17,8 +17,8 @@ use crate::error::Error;
 use crate::process::{self, Fork};
 use crate::store::{self, Store};
 
-/// Starts `module`; one that runs stays as it is, one that waits for its restart waits no longer. The caller holds the module's lock, and has no
-/// threads.
+/// Starts `module`; one that runs stays as it is, one that waits for its restart waits no longer. The
+/// caller holds the module's lock, and has no threads.
 ///
 /// # Errors
 /// Why it can't be started, from the engine; then it is as it was before.

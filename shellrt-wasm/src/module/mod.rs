@@ -191,10 +191,13 @@ impl Module {
         store::remove(&gone)
     }
 
-    /// Notes that its restart after a boot failed, so that it is due no longer.
+    /// Notes that its restart after a boot failed, so that it is due no longer. Until both the run and
+    /// its end are written, whoever looks finds the module watched.
     pub fn note_refusal(&self, last: &Run, boot: &str, error: &Error) -> Result<(), Error> {
-        let nobody = Identity { pid: 0, started: 0 };
-        let end = verdict::refused(self, last.number + 1, 0, boot, &nobody, error);
+        let _watched = Lock::exclusive(&self.lock(), None)?;
+        let this = Identity::of(std::process::id())
+            .map_err(|source| Error::system("read the own start time", source))?;
+        let end = verdict::refused(self, last.number + 1, 0, boot, &this, error);
         store::write_json(&self.end_file(), &end)
     }
 

@@ -108,7 +108,12 @@ impl Module {
             by_machine: rebooted,
         };
         // Whoever holds the lock is starting it again, or writing the same.
-        if let Ok(Some(_lock)) = Lock::try_exclusive(&self.lock()) {
+        if let Ok(Some(lock)) = Lock::try_exclusive(&self.lock()) {
+            // Between the look and the lock it may have been run again.
+            if self.run()?.is_some_and(|newer| newer.number != run.number) {
+                drop(lock);
+                return self.now();
+            }
             if let Some(now) = self.ended(&run)? {
                 return Ok(now);
             }

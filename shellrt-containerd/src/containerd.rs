@@ -1,0 +1,291 @@
+//! The connection to containerd: its address, its namespace, and its services with both in their
+//! headers.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use containerd_client::services::v1::containers_client::ContainersClient;
+use containerd_client::services::v1::content_client::ContentClient;
+use containerd_client::services::v1::diff_client::DiffClient;
+use containerd_client::services::v1::events_client::EventsClient;
+use containerd_client::services::v1::images_client::ImagesClient;
+use containerd_client::services::v1::introspection_client::IntrospectionClient;
+use containerd_client::services::v1::leases_client::LeasesClient;
+use containerd_client::services::v1::snapshots::snapshots_client::SnapshotsClient;
+use containerd_client::services::v1::tasks_client::TasksClient;
+use containerd_client::services::v1::version_client::VersionClient;
+use tokio::runtime::Runtime;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::interceptor::InterceptedService;
+use tonic::service::Interceptor;
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+
+use crate::error::Error;
+
+/// The variable that names containerd's socket.
+pub const ADDRESS_VARIABLE: &str = "CONTAINERD_ADDRESS";
+
+/// The variable that names the namespace.
+pub const NAMESPACE_VARIABLE: &str = "CONTAINERD_NAMESPACE";
+
+/// Where containerd listens unless the variable says otherwise.
+const ADDRESS: &str = "/run/containerd/containerd.sock";
+
+/// The namespace unless the variable says otherwise.
+const NAMESPACE: &str = "shellrt";
+
+/// The largest answer that is taken, in bytes; containerd sends 16 MiB unless it is told otherwise.
+const MAX_ANSWER: usize = 64 << 20;
+
+/// How long undoing may take when the request's own time is over.
+const TIME_TO_UNDO: Duration = Duration::from_secs(10);
+
+/// Where containerd is, and as whom we ask it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Its socket.
+    pub address: PathBuf,
+    /// The namespace of everything that is asked.
+    pub namespace: String,
+}
+
+impl Place {
+    /// From `CONTAINERD_ADDRESS` and `CONTAINERD_NAMESPACE`.
+    ///
+    /// # Errors
+    /// [`Error::Namespace`].
+    pub fn from_env() -> Result<Self, Error> {
+        let variable = |name| {
+            std::env::var(name)
+                .ok()
+                .filter(|value: &String| !value.is_empty())
+        };
+        let address = variable(ADDRESS_VARIABLE).unwrap_or_else(|| ADDRESS.to_owned());
+        let address = address.strip_prefix("unix://").unwrap_or(&address);
+        let namespace = variable(NAMESPACE_VARIABLE).unwrap_or_else(|| NAMESPACE.to_owned());
+        // containerd has the same rule for a namespace as for a container.
+        if shellrt_plugin::names::check(&namespace).is_err() {
+            return Err(Error::Namespace(namespace));
+        }
+        Ok(Place {
+            address: PathBuf::from(address),
+            namespace,
+        })
+    }
+}
+
+/// A connection. Clones share it; each has its own patience and lease.
+#[derive(Clone)]
+pub struct Containerd {
+    runtime: Rc<Runtime>,
+    channel: Channel,
+    headers: Headers,
+    place: Place,
+    deadline: Option<Instant>,
+}
+
+/// A service with our headers.
+pub type Service = InterceptedService<Channel, Headers>;
+
+/// What every request carries.
+#[derive(Debug, Clone)]
+pub struct Headers {
+    namespace: MetadataValue<Ascii>,
+    lease: Option<MetadataValue<Ascii>>,
+}
+
+impl Interceptor for Headers {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        let headers = request.metadata_mut();
+        headers.insert("containerd-namespace", self.namespace.clone());
+        if let Some(lease) = &self.lease {
+            headers.insert("containerd-lease", lease.clone());
+        }
+        Ok(request)
+    }
+}
+
+impl Containerd {
+    /// Connects.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] where nobody listens, with the permission error's own code where we
+    /// may not ask.
+    pub fn connect(place: Place, deadline: Option<Instant>) -> Result<Self, Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|source| Error::system("start the runtime", source))?;
+        // The socket is tried first: its errors say more than those of the layers above it.
+        let unreachable = |source: io::Error| Error::Unreachable {
+            address: place.address.clone(),
+            source,
+        };
+        drop(std::os::unix::net::UnixStream::connect(&place.address).map_err(unreachable)?);
+        let channel = runtime
+            .block_on(containerd_client::connect(&place.address))
+            .map_err(|source| unreachable(io::Error::other(source)))?;
+        let headers = Headers {
+            namespace: place
+                .namespace
+                .parse()
+                .map_err(|_| Error::Namespace(place.namespace.clone()))?,
+            lease: None,
+        };
+        Ok(Containerd {
+            runtime: Rc::new(runtime),
+            channel,
+            headers,
+            place,
+            deadline,
+        })
+    }
+
+    /// Where it is.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Its socket.
+    pub fn address(&self) -> &Path {
+        &self.place.address
+    }
+
+    /// The namespace of everything that is asked.
+    pub fn namespace(&self) -> &str {
+        &self.place.namespace
+    }
+
+    /// When the request must have been answered.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// The same connection with a little time of its own, for undoing what was begun.
+    pub fn to_undo(&self) -> Self {
+        Containerd {
+            deadline: Some(Instant::now() + TIME_TO_UNDO),
+            ..self.clone()
+        }
+    }
+
+    /// The same connection; what is made or touched through it is held by the lease `id`.
+    pub fn with_lease(&self, id: &str) -> Self {
+        let mut leased = self.clone();
+        leased.headers.lease = id.parse().ok();
+        leased
+    }
+
+    /// The same connection without the request's deadline.
+    pub fn without_deadline(&self) -> Self {
+        Containerd {
+            deadline: None,
+            ..self.clone()
+        }
+    }
+
+    /// Runs `future` to its end, or to the deadline.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] at the deadline, with `doing` as in "create a task".
+    pub fn run<T>(
+        &self,
+        doing: &'static str,
+        future: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        self.runtime.block_on(async {
+            let Some(deadline) = self.deadline else {
+                return future.await;
+            };
+            match tokio::time::timeout_at(deadline.into(), future).await {
+                Ok(result) => result,
+                Err(_) => Err(Error::Timeout(format!("there was no time left to {doing}"))),
+            }
+        })
+    }
+
+    /// Makes one call, and waits for its answer or the deadline.
+    ///
+    /// # Errors
+    /// [`Error::Runtime`] with containerd's own words, [`Error::Timeout`] at the deadline.
+    pub fn call<T>(
+        &self,
+        doing: &'static str,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, Error> {
+        self.run(doing, async {
+            match call.await {
+                Ok(response) => Ok(response.into_inner()),
+                Err(status) => Err(Error::refused(doing, status)),
+            }
+        })
+    }
+
+    fn service(&self) -> Service {
+        InterceptedService::new(self.channel.clone(), self.headers.clone())
+    }
+
+    /// Containers: what is known of a module whether it runs or not.
+    pub fn containers(&self) -> ContainersClient<Service> {
+        ContainersClient::new(self.service()).max_decoding_message_size(MAX_ANSWER)
+    }
+
+    /// Tasks: containers that run.
+    pub fn tasks(&self) -> TasksClient<Service> {
+        TasksClient::new(self.service()).max_decoding_message_size(MAX_ANSWER)
+    }
+
+    /// Image records.
+    pub fn images(&self) -> ImagesClient<Service> {
+        ImagesClient::new(self.service()).max_decoding_message_size(MAX_ANSWER)
+    }
+
+    /// Blobs.
+    pub fn content(&self) -> ContentClient<Service> {
+        ContentClient::new(self.service()).max_decoding_message_size(MAX_ANSWER)
+    }
+
+    /// Snapshots: unpacked layers, and the writable one of each container.
+    pub fn snapshots(&self) -> SnapshotsClient<Service> {
+        SnapshotsClient::new(self.service()).max_decoding_message_size(MAX_ANSWER)
+    }
+
+    /// Layers become snapshots.
+    pub fn diff(&self) -> DiffClient<Service> {
+        DiffClient::new(self.service())
+    }
+
+    /// Leases, which keep the garbage collection away.
+    pub fn leases(&self) -> LeasesClient<Service> {
+        LeasesClient::new(self.service())
+    }
+
+    /// Events.
+    pub fn events(&self) -> EventsClient<Service> {
+        EventsClient::new(self.service())
+    }
+
+    /// What the daemon consists of.
+    pub fn introspection(&self) -> IntrospectionClient<Service> {
+        IntrospectionClient::new(self.service()).max_decoding_message_size(MAX_ANSWER)
+    }
+
+    /// The daemon's version.
+    pub fn version(&self) -> VersionClient<Service> {
+        VersionClient::new(self.service())
+    }
+}
+
+impl fmt::Debug for Containerd {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Containerd")
+            .field("place", &self.place)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,131 @@
+//! The state directory: the only file that knows its paths. What containerd keeps itself is not here:
+//! a module's definition is part of its container's record.
+//!
+//! ```text
+//! <id of the daemon>/<namespace>/          one containerd and one namespace have nothing of another's
+//!   events, events.1                       what happened, as JSON lines
+//!   lock/<name>                            held while a module is changed
+//!   modules/<name>/                        one module: its log, its runs, its files: see `module`
+//!   volumes/<name>/                        named volumes, which outlive modules
+//! ```
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use shellrt_plugin::names::ModuleName;
+
+use crate::containerd::Place;
+use crate::error::Error;
+
+/// The variable that names the state directory.
+pub const ROOT_VARIABLE: &str = "SHELLRT_CONTAINERD_ROOT";
+
+/// The part of the state directory that belongs to one containerd and one namespace, checked: it is
+/// ours alone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: PathBuf,
+}
+
+impl Store {
+    /// Opens the state directory that the environment names, and makes it where there is none:
+    /// `SHELLRT_CONTAINERD_ROOT`, else `/var/lib/shellrt/containerd` for root and
+    /// `$XDG_DATA_HOME/shellrt/containerd` (`~/.local/share/shellrt/containerd`) for others.
+    ///
+    /// # Errors
+    /// [`Error::Foreign`] where somebody else owns it or can write to it.
+    pub fn open(place: &Place) -> Result<Store, Error> {
+        let top = root()?;
+        make_dir(&top)?;
+        let found = fs::metadata(&top).map_err(|source| Error::file("open", &top, source))?;
+        let user = rustix::process::geteuid().as_raw();
+        if found.uid() != user || found.mode() & 0o022 != 0 {
+            return Err(Error::Foreign {
+                path: top,
+                owner: found.uid(),
+                user,
+            });
+        }
+        let store = Store {
+            root: top.join(daemon_id(&place.address)).join(&place.namespace),
+        };
+        for part in ["lock", "modules"] {
+            make_dir(&store.root.join(part))?;
+        }
+        Ok(store)
+    }
+
+    /// The one that has the module in `dir`, for the module's own process.
+    pub fn of_module(dir: &Path) -> Option<Store> {
+        let root = dir.parent()?.parent()?.to_owned();
+        Some(Store { root })
+    }
+
+    /// The directory itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// All locks.
+    pub fn locks(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
+    /// The lock of everything that changes a module.
+    pub fn module_lock(&self, name: &ModuleName) -> PathBuf {
+        self.locks().join(name.as_str())
+    }
+
+    /// All modules.
+    pub fn modules(&self) -> PathBuf {
+        self.root.join("modules")
+    }
+
+    /// One module.
+    pub fn module(&self, name: &ModuleName) -> PathBuf {
+        self.modules().join(name.as_str())
+    }
+
+    /// A named volume.
+    pub fn volume(&self, name: &ModuleName) -> PathBuf {
+        self.root.join("volumes").join(name.as_str())
+    }
+}
+
+/// What keeps the state of one containerd apart from another's: its socket's path, shortened.
+fn daemon_id(address: &Path) -> String {
+    let address = fs::canonicalize(address).unwrap_or_else(|_| address.to_owned());
+    let hash = Sha256::digest(address.as_os_str().as_encoded_bytes());
+    hash.iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+fn root() -> Result<PathBuf, Error> {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    let root = if let Some(root) = variable(ROOT_VARIABLE) {
+        PathBuf::from(root)
+    } else if rustix::process::geteuid().is_root() {
+        PathBuf::from("/var/lib/shellrt/containerd")
+    } else if let Some(data) = variable("XDG_DATA_HOME") {
+        PathBuf::from(data).join("shellrt/containerd")
+    } else if let Some(home) = variable("HOME") {
+        PathBuf::from(home).join(".local/share/shellrt/containerd")
+    } else {
+        return Err(Error::NoRoot);
+    };
+    // The module's own process lives elsewhere, so a relative path would change its meaning.
+    std::path::absolute(&root).map_err(|source| Error::file("find", &root, source))
+}
+
+fn make_dir(path: &Path) -> Result<(), Error> {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path);
+    made.map_err(|source| Error::file("make", path, source))
+}

@@ -4,6 +4,7 @@
 //! One idea has one name in all of them, the Compose specification's. Unknown keys are an error: a
 //! typo there must not be silently lost.
 
+pub mod containerd;
 mod quantity;
 mod restart;
 pub mod wasm;

@@ -3,6 +3,7 @@
 
 mod containerd;
 mod error;
+mod spec;
 mod store;
 
 use std::cell::{OnceCell, RefCell};

@@ -1,0 +1,81 @@
+//! The OCI runtime specification of a container: docker's defaults, the image and the config in one
+//! document.
+//!
+//! It is a function of [`Facts`]; beside them only devices, the sources of binds and a seccomp
+//! profile are looked at on the machine. What can't be done on this machine is error 4, with the
+//! place in the config; nothing is dropped in silence.
+
+mod capabilities;
+pub mod document;
+pub mod files;
+mod host;
+mod image;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use shellrt_api::v0::config::containerd::Config;
+use shellrt_api::v0::Error;
+
+pub use document::Spec;
+pub use host::Host;
+pub use image::ImageConfig;
+
+/// All that the document of a container follows from.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// The module's name, which is the container's id.
+    pub name: &'a str,
+    /// containerd's namespace.
+    pub namespace: &'a str,
+    /// What the caller wants. It has been checked.
+    pub config: &'a Config,
+    /// The request's variables, which win over the image's.
+    pub env: &'a BTreeMap<String, String>,
+    /// What the image says.
+    pub image: &'a ImageConfig,
+    /// Whom the first process runs as.
+    pub user: &'a User,
+    /// The generated files.
+    pub files: Files<'a>,
+    /// The directories on the machine of the volumes, by the path in the container: those of the
+    /// config, and those that the image wants.
+    pub volumes: &'a BTreeMap<String, PathBuf>,
+    /// What the machine can do.
+    pub host: &'a Host,
+}
+
+/// The generated files, by their paths on the machine.
+#[derive(Debug, Clone, Copy)]
+pub struct Files<'a> {
+    /// For `/etc/resolv.conf`.
+    pub resolv_conf: &'a Path,
+    /// For `/etc/hosts`.
+    pub hosts: &'a Path,
+    /// For `/etc/hostname`.
+    pub hostname: &'a Path,
+}
+
+/// Whom a process runs as.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct User {
+    /// The user.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+    /// The other groups.
+    pub additional_gids: Vec<u32>,
+    /// The home directory, empty where it is not known.
+    pub home: String,
+}
+
+/// The document of a container.
+///
+/// # Errors
+/// Error 4; `detail.path` is a JSON pointer into the request.
+pub fn spec(_facts: Facts) -> Result<Spec, Error> {
+    Err(Error::message(
+        shellrt_api::v0::Code::INTERNAL,
+        "no document yet",
+    ))
+}

@@ -3,6 +3,7 @@
 
 mod containerd;
 mod error;
+mod image;
 mod spec;
 mod store;
 

@@ -5,12 +5,13 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use shellrt_api::v0::config::Restart;
+use shellrt_plugin::file;
 use shellrt_plugin::lock::Lock;
+use shellrt_plugin::process;
 
 use crate::error::Error;
 use crate::module::{self, Module, Now, Run};
-use crate::process;
-use crate::store::{self, Store};
+use crate::store::Store;
 
 /// The internal mode of this program that starts what is due.
 pub const MODE: &str = "start-due";
@@ -56,7 +57,7 @@ pub fn start_due() -> Result<(), Error> {
             log::warn!("{} is due and can't be started: {error}", module.name);
         }
     }
-    store::write_file(&store.boot(), boot.as_bytes())
+    Ok(file::write_file(&store.boot(), boot.as_bytes())?)
 }
 
 fn start_if_due(store: &Store, module: &Module, boot: &str) -> Result<(), Error> {

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use shellrt_api::v0::{self, Code};
-use shellrt_plugin::{lock, log, names, os, registry};
+use shellrt_plugin::{file, lock, log, names, os, registry};
 
 use crate::engine::{ProgramError, StartError};
 use crate::store::ROOT_VARIABLE;
@@ -24,6 +24,9 @@ pub enum Error {
     /// A module's log can't be used.
     #[error(transparent)]
     Log(#[from] log::Error),
+    /// The operating system refuses something with a file, or a file of the state is damaged.
+    #[error(transparent)]
+    File(#[from] file::Error),
     /// The registry, or what it sent.
     #[error(transparent)]
     Registry(#[from] registry::Error),
@@ -133,24 +136,6 @@ pub enum Error {
         /// Whose it should be.
         user: u32,
     },
-    /// A file of the state is not what this plugin writes.
-    #[error("{path:?} is damaged; remove the module or image it belongs to and make it again")]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: serde_json::Error,
-    },
-    /// The operating system refuses something with a file.
-    #[error("can't {doing} {path:?}")]
-    File {
-        /// What was tried, as in "read".
-        doing: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
     /// The operating system refuses something else.
     #[error("can't {doing}")]
     System {
@@ -164,11 +149,7 @@ pub enum Error {
 impl Error {
     /// The operating system refuses something with a file.
     pub fn file(doing: &'static str, path: &Path, source: io::Error) -> Self {
-        Error::File {
-            doing,
-            path: path.to_owned(),
-            source,
-        }
+        Error::File(file::Error::new(doing, path, source))
     }
 
     /// The operating system refuses something else.
@@ -186,6 +167,7 @@ impl Error {
             Error::Name(error) => error.code(),
             Error::Lock(error) => error.code(),
             Error::Log(error) => error.code(),
+            Error::File(error) => error.code(),
             Error::Registry(error) => error.code(),
             Error::Program(error) => error.code(),
             Error::Start(error) => error.code(),
@@ -202,10 +184,8 @@ impl Error {
             Error::HungUp => Code::TIMEOUT,
             Error::Timeout(_) => Code::TIMEOUT,
             Error::NoRoot | Error::Foreign { .. } => Code::PERMISSION_DENIED,
-            Error::MonitorDied(_) | Error::EngineDied { .. } | Error::Damaged { .. } => {
-                Code::RUNTIME_ERROR
-            }
-            Error::File { source, .. } | Error::System { source, .. } => os::code(source),
+            Error::MonitorDied(_) | Error::EngineDied { .. } => Code::RUNTIME_ERROR,
+            Error::System { source, .. } => os::code(source),
         }
     }
 }

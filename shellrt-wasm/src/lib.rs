@@ -4,7 +4,6 @@ mod boot;
 mod cgroup;
 pub mod engine;
 mod error;
-mod event;
 mod handler;
 mod image;
 mod module;

@@ -1,5 +1,4 @@
-//! The state directory: the only file that knows its paths, and how a file in it is written so that
-//! it is there whole or not at all, whenever the power goes.
+//! The state directory: the only file that knows its paths.
 //!
 //! ```text
 //! boot                         the boot for which the modules that were due have been started
@@ -12,14 +11,13 @@
 //! modules/<name>/              one module: see `module`
 //! ```
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use serde::de::DeserializeOwned;
-use serde::Serialize;
+use shellrt_plugin::event::Events;
+use shellrt_plugin::file;
 use shellrt_plugin::lock::Lock;
 use shellrt_plugin::names::ModuleName;
 
@@ -44,7 +42,7 @@ impl Store {
     /// it, so that must not be.
     pub fn open() -> Result<Store, Error> {
         let root = root()?;
-        make_dir(&root)?;
+        file::make_dir(&root)?;
         let found = fs::metadata(&root).map_err(|source| Error::file("open", &root, source))?;
         let user = rustix::process::geteuid().as_raw();
         if found.uid() != user || found.mode() & 0o022 != 0 {
@@ -55,7 +53,7 @@ impl Store {
             });
         }
         for part in ["lock", "downloads", "images", "programs", "modules"] {
-            make_dir(&root.join(part))?;
+            file::make_dir(&root.join(part))?;
         }
         Ok(Store { root })
     }
@@ -75,9 +73,9 @@ impl Store {
         self.locks().join(".boot")
     }
 
-    /// The current file of events.
-    pub fn events(&self) -> PathBuf {
-        self.root.join("events")
+    /// What happened.
+    pub fn events(&self) -> Events {
+        Events::new(&self.root)
     }
 
     /// Removes what is kept beside modules and images, if there are none: the events, the note of the
@@ -107,18 +105,14 @@ impl Store {
                 return Ok(());
             }
         }
-        for file in [self.boot(), self.events(), self.old_events()] {
-            remove(&file)?;
+        file::remove(&self.boot())?;
+        for events in self.events().files() {
+            file::remove(&events)?;
         }
         for lock in locks {
             lock.remove()?;
         }
         Ok(())
-    }
-
-    /// The file of events before the current one.
-    pub fn old_events(&self) -> PathBuf {
-        self.root.join("events.1")
     }
 
     /// All locks.
@@ -184,97 +178,4 @@ fn root() -> Result<PathBuf, Error> {
     };
     // A forked monitor lives in `/`, so a relative path would change its meaning.
     std::path::absolute(&root).map_err(|source| Error::file("find", &root, source))
-}
-
-/// Makes a directory that only this user can use, and its parents; an existing one is left alone.
-pub fn make_dir(path: &Path) -> Result<(), Error> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|source| Error::file("make", path, source))
-}
-
-/// Writes a JSON file: to a temporary name, to the disk, then to its own name, then the directory.
-pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), Error> {
-    let bytes =
-        serde_json::to_vec(value).map_err(|source| Error::file("write", path, source.into()))?;
-    write_file(path, &bytes)
-}
-
-/// As [`write_json`], for bytes.
-pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-    let write = || -> io::Result<()> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_data()?;
-        fs::rename(&temporary, path)?;
-        sync_dir(path.parent().unwrap_or(path))
-    };
-    write().map_err(|source| {
-        // What could not be finished must not stay.
-        let _ = fs::remove_file(&temporary);
-        Error::file("write", path, source)
-    })
-}
-
-/// Brings a directory's entries to the disk.
-pub fn sync_dir(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
-/// Reads a JSON file; `None` where there is none.
-///
-/// # Errors
-/// [`Error::Damaged`] where it is not what this plugin writes.
-pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
-    match fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes)
-            .map(Some)
-            .map_err(|source| Error::Damaged {
-                path: path.to_owned(),
-                source,
-            }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(Error::file("read", path, source)),
-    }
-}
-
-/// Removes a file or a directory tree; what is not there is removed already.
-pub fn remove(path: &Path) -> Result<(), Error> {
-    let removed = match fs::symlink_metadata(path) {
-        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(error) => Err(error),
-    };
-    match removed {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(Error::file("remove", path, source))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// How long ago a file or a directory changed last; nothing where that can't be said.
-pub fn age(path: &Path) -> Duration {
-    let changed = fs::symlink_metadata(path).and_then(|found| found.modified());
-    changed
-        .ok()
-        .and_then(|time| time.elapsed().ok())
-        .unwrap_or_default()
-}
-
-/// The bytes that a file or a directory tree takes; what can't be read counts nothing.
-pub fn size(path: &Path) -> u64 {
-    match fs::symlink_metadata(path) {
-        Ok(found) if found.is_dir() => {
-            let entries = fs::read_dir(path).into_iter().flatten().flatten();
-            entries.map(|entry| size(&entry.path())).sum()
-        }
-        Ok(found) => found.len(),
-        Err(_) => 0,
-    }
 }

@@ -6,6 +6,7 @@ use shellrt_api::v0::config::{self, wasm};
 use shellrt_api::v0::create::{Request, Response};
 use shellrt_api::v0::events::Kind;
 use shellrt_api::v0::{Code, Error as WireError};
+use shellrt_plugin::event;
 use shellrt_plugin::lock::Lock;
 use shellrt_plugin::log;
 use shellrt_plugin::names::{self, ModuleName};
@@ -13,7 +14,6 @@ use shellrt_plugin::names::{self, ModuleName};
 use crate::cgroup::Cgroup;
 use crate::engine::{self, Tuning};
 use crate::error::Error;
-use crate::event;
 use crate::image;
 use crate::module::{Definition, Module};
 use crate::Context;
@@ -45,7 +45,7 @@ pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
         order.remove()?;
     }
     made?;
-    event::record(store, name.as_str(), Kind::Created, None);
+    store.events().record(name.as_str(), Kind::Created, None);
     Ok(Response::default())
 }
 

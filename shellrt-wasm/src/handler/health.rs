@@ -1,9 +1,9 @@
 //! `health`: WebAssembly modules have no check of their own.
 
 use shellrt_api::v0::health::{Health, Request, Response};
+use shellrt_plugin::event;
 
 use crate::error::Error;
-use crate::event;
 use crate::module::Module;
 use crate::Context;
 

@@ -8,7 +8,7 @@ use crate::{Context, Error};
 /// Lists the images, sorted by reference.
 ///
 /// # Errors
-/// [`Error::Damaged`], and what the operating system refuses.
+/// A damaged record, and what the operating system refuses.
 pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
     let Request {} = request;
     let images = image::all(&context.store)?.into_iter().map(|record| {

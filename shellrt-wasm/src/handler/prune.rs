@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use shellrt_api::v0::prune::{Request, Response};
+use shellrt_plugin::event;
 use shellrt_plugin::lock::Lock;
 
-use crate::event;
 use crate::image;
 use crate::module::{self, Module};
 use crate::{Context, Error};
@@ -14,7 +14,7 @@ use crate::{Context, Error};
 /// Removes leftovers, and with `images` the images that no module was created from.
 ///
 /// # Errors
-/// [`Error::Damaged`]: while it is not known who needs what, nothing is removed.
+/// A damaged file: while it is not known who needs what, nothing is removed.
 pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
     let Request { images, older_than } = request;
     let store = &context.store;

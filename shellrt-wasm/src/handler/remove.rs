@@ -4,7 +4,6 @@ use shellrt_api::v0::events::Kind;
 use shellrt_api::v0::remove::{Request, Response};
 
 use crate::error::Error;
-use crate::event;
 use crate::image;
 use crate::module::stop::{ask, wait_or_kill, Patience};
 use crate::module::{Module, State};
@@ -27,7 +26,7 @@ pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
         }
     }
     module.remove(store)?;
-    event::record(store, &name, Kind::Removed, None);
+    store.events().record(&name, Kind::Removed, None);
     order.remove()?;
     if let Err(error) = image::collect(store) {
         // The module is gone all the same; the next `prune` frees its program.

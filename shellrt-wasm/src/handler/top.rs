@@ -3,10 +3,10 @@
 use std::fs;
 
 use shellrt_api::v0::top::{Process, Request, Response};
+use shellrt_plugin::process::{self, Stat};
 
 use crate::error::Error;
 use crate::module::{Module, Now};
-use crate::process::{self, Stat};
 use crate::Context;
 
 /// Looks: at the engine, and at the monitor that every running module costs.

@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use shellrt_plugin::file;
 use shellrt_plugin::lock::Lock;
 use shellrt_plugin::registry::{Descriptor, Digest};
 
 use super::patience::Patience;
 use crate::error::Error;
-use crate::store::{self, Store};
+use crate::store::Store;
 
 /// How long what a broken pull left is kept.
 pub const DOWNLOADS_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -91,7 +92,7 @@ impl Downloads {
     /// Removes blobs that are of no use any more, because their program is in the store.
     pub(super) fn forget<'a>(&self, blobs: impl IntoIterator<Item = &'a Digest>) {
         for digest in blobs {
-            if let Err(error) = store::remove(&self.blob(digest)) {
+            if let Err(error) = file::remove(&self.blob(digest)) {
                 log::warn!("{error}; it goes after a week");
             }
         }
@@ -158,7 +159,7 @@ fn remove(dir: &Path, age: Duration, which: impl Fn(&Path) -> bool) -> Result<u6
         let path = entry
             .map_err(|source| Error::file("list", dir, source))?
             .path();
-        if !which(&path) || store::age(&path) < age {
+        if !which(&path) || file::age(&path) < age {
             continue;
         }
         // Locked while a process works on it. Between the look and the removal somebody may begin
@@ -168,7 +169,7 @@ fn remove(dir: &Path, age: Duration, which: impl Fn(&Path) -> bool) -> Result<u6
             Ok(false) => {}
             Err(error) => log::warn!("{error}"),
         }
-        let size = store::size(&path);
+        let size = file::size(&path);
         match fs::remove_file(&path) {
             Ok(()) => bytes += size,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

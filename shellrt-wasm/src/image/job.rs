@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use shellrt_api::v0::events::Kind as Event;
 use shellrt_api::v0::img_pull::{Phase, Progress, Response};
+use shellrt_plugin::event;
+use shellrt_plugin::file;
 use shellrt_plugin::registry::{self, Descriptor, Digest, Hasher, ImageManifest, Platform};
 
 use super::archive::Search;
@@ -21,7 +23,6 @@ use super::pull::{exists, throttled, Fetched, Pull, Report};
 use super::record::{self, Record};
 use crate::engine::{Kind, ProgramError, Tuning};
 use crate::error::Error;
-use crate::event;
 
 /// A pull that has begun.
 pub(super) struct Job<'a> {
@@ -97,7 +98,9 @@ impl Job<'_> {
         // Only now: whatever failed before goes on from these.
         self.downloads
             .forget(manifest.layers.iter().map(|layer| &layer.digest));
-        event::record(store, &record.reference, Event::Pulled, None);
+        store
+            .events()
+            .record(&record.reference, Event::Pulled, None);
         Ok(fetched.response(&record, compiled))
     }
 
@@ -217,7 +220,9 @@ impl Job<'_> {
             labels: Default::default(),
         };
         let (record, compiled) = self.keep(&program, record, report)?;
-        event::record(store, &record.reference, Event::Pulled, None);
+        store
+            .events()
+            .record(&record.reference, Event::Pulled, None);
         Ok(Fetched {
             bytes: size,
             resumed: 0,
@@ -251,7 +256,7 @@ impl Job<'_> {
         report: &mut Report,
     ) -> Result<(Record, bool), Error> {
         let digest = program.digest()?;
-        let total = crate::store::size(program.path());
+        let total = file::size(program.path());
         let held = Held::take(&self.pull.store, digest.hex(), self.patience.deadline)?;
         let keep = || {
             if !held.is_there() {
@@ -301,7 +306,7 @@ impl Job<'_> {
         let all = match record::all(store) {
             Ok(all) => all,
             // A record that can't be read is no reason not to pull another image.
-            Err(error @ Error::Damaged { .. }) => {
+            Err(error @ Error::File(file::Error::Damaged { .. })) => {
                 log::warn!("{error}");
                 return Ok(None);
             }
@@ -340,7 +345,9 @@ impl Job<'_> {
         record.pulled_at = event::now();
         record.write(store)?;
         report(exists(&record));
-        event::record(store, &record.reference, Event::Pulled, None);
+        store
+            .events()
+            .record(&record.reference, Event::Pulled, None);
         Ok(Some(Fetched::default().response(&record, compiled)))
     }
 

@@ -28,10 +28,11 @@ use std::ffi::OsStr;
 use std::fs;
 use std::time::Duration;
 
+use shellrt_plugin::file;
 use shellrt_plugin::lock::Lock;
 
 use crate::error::Error;
-use crate::store::{self, Store};
+use crate::store::Store;
 
 pub use self::downloads::DOWNLOADS_KEPT;
 pub use self::patience::Patience;
@@ -45,7 +46,7 @@ pub use self::source::canonical;
 /// compiled for another engine or processor. Returns the bytes that took.
 ///
 /// # Errors
-/// [`Error::Damaged`], and what the operating system refuses.
+/// [`file::Error::Damaged`], and what the operating system refuses.
 pub fn remove_leftovers(store: &Store, age: Duration) -> Result<u64, Error> {
     let mut bytes = downloads::remove_leftovers(store, age)?;
     let _images = Lock::exclusive(&store.images_lock(), None)?;
@@ -58,9 +59,9 @@ pub fn remove_leftovers(store: &Store, age: Duration) -> Result<u64, Error> {
             .map_err(|source| Error::file("list", &dir, source))?
             .path();
         // Records are written with the lock held, so nobody is writing one.
-        if path.extension() != Some(OsStr::new("json")) && store::age(&path) >= age {
-            bytes += store::size(&path);
-            store::remove(&path)?;
+        if path.extension() != Some(OsStr::new("json")) && file::age(&path) >= age {
+            bytes += file::size(&path);
+            file::remove(&path)?;
         }
     }
     Ok(bytes)

@@ -6,13 +6,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use shellrt_plugin::file;
 use shellrt_plugin::lock::{self, Lock};
 
 use super::record;
 use crate::engine::{compile_in_child, inspect, CompileRequest, Inspection, Limits, Tuning};
 use crate::error::Error;
 use crate::module::Module;
-use crate::store::{self, Store};
+use crate::store::Store;
 
 /// Where the program compiled for this engine, this processor and `tuning` lies. It compiles it
 /// where it is not there, once, however many ask at the same time.
@@ -67,7 +68,7 @@ impl Held {
     ) -> Result<Held, Error> {
         let dir = program_dir(store, program);
         loop {
-            store::make_dir(&dir)?;
+            file::make_dir(&dir)?;
             match Lock::exclusive(&dir.join(LOCK), deadline) {
                 // Somebody collected the directory while we waited.
                 Err(lock::Error::Os { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
@@ -100,15 +101,15 @@ impl Held {
     pub(super) fn install(&self, from: &Path) -> Result<(), Error> {
         let path = file(&self.store, &self.program);
         let draft = path.with_extension("tmp");
-        store::remove(&draft)?;
+        file::remove(&draft)?;
         let install = || -> io::Result<()> {
             if fs::hard_link(from, &draft).is_err() {
                 fs::copy(from, &draft)?;
             }
             fs::File::open(&draft)?.sync_all()?;
             fs::rename(&draft, &path)?;
-            store::sync_dir(&program_dir(&self.store, &self.program))?;
-            store::sync_dir(&self.store.programs())
+            file::sync_dir(&program_dir(&self.store, &self.program))?;
+            file::sync_dir(&self.store.programs())
         };
         install().map_err(|source| Error::file("write", &path, source))
     }
@@ -156,7 +157,7 @@ impl Held {
         if references(&self.store)?.contains(&self.program) {
             return Ok(());
         }
-        store::remove(&program_dir(&self.store, &self.program))
+        Ok(file::remove(&program_dir(&self.store, &self.program))?)
     }
 }
 
@@ -164,7 +165,7 @@ impl Held {
 /// A program that is being pulled or compiled stays.
 ///
 /// # Errors
-/// [`Error::Damaged`]: while it is not known who needs what, nothing is removed.
+/// [`file::Error::Damaged`]: while it is not known who needs what, nothing is removed.
 pub fn collect(store: &Store) -> Result<u64, Error> {
     let _images = Lock::exclusive(&store.images_lock(), None)?;
     collect_older(store, Duration::ZERO)
@@ -176,12 +177,12 @@ pub(super) fn collect_older(store: &Store, age: Duration) -> Result<u64, Error> 
     let mut bytes = 0;
     for program in list(store)? {
         let dir = program_dir(store, &program);
-        if needed.contains(&program) || store::age(&dir) < age {
+        if needed.contains(&program) || file::age(&dir) < age {
             continue;
         }
         if let Some(_lock) = Lock::try_exclusive(&dir.join(LOCK))? {
-            bytes += store::size(&dir);
-            store::remove(&dir)?;
+            bytes += file::size(&dir);
+            file::remove(&dir)?;
         }
     }
     Ok(bytes)
@@ -235,9 +236,9 @@ fn remove_leftovers(store: &Store, program: &str, age: Duration) -> Result<u64, 
         let path = entry
             .map_err(|source| Error::file("list", &dir, source))?
             .path();
-        if !useful.contains(&path) && store::age(&path) >= age {
-            bytes += store::size(&path);
-            store::remove(&path)?;
+        if !useful.contains(&path) && file::age(&path) >= age {
+            bytes += file::size(&path);
+            file::remove(&path)?;
         }
     }
     Ok(bytes)

@@ -7,6 +7,7 @@ use std::io;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use shellrt_plugin::file;
 use shellrt_plugin::lock::Lock;
 use shellrt_plugin::registry::Digest;
 
@@ -15,7 +16,7 @@ use super::source::canonical;
 use crate::engine::Kind;
 use crate::error::Error;
 use crate::module::Module;
-use crate::store::{self, Store};
+use crate::store::Store;
 
 /// An image on this machine. A module holds a copy, because a tag may move.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,15 +64,15 @@ pub struct Record {
 /// The image that `reference` names on this machine, in any of its spellings.
 ///
 /// # Errors
-/// What [`canonical`] says of the reference, and [`Error::Damaged`].
+/// What [`canonical`] says of the reference, and [`file::Error::Damaged`].
 pub fn find(store: &Store, reference: &str) -> Result<Option<Record>, Error> {
-    store::read_json(&path(store, &canonical(reference)?))
+    Ok(file::read_json(&path(store, &canonical(reference)?))?)
 }
 
 /// All images on this machine, sorted by reference.
 ///
 /// # Errors
-/// [`Error::Damaged`], and what the operating system refuses.
+/// [`file::Error::Damaged`], and what the operating system refuses.
 pub fn all(store: &Store) -> Result<Vec<Record>, Error> {
     let dir = store.images();
     let entries = fs::read_dir(&dir).map_err(|source| Error::file("list", &dir, source))?;
@@ -84,7 +85,7 @@ pub fn all(store: &Store) -> Result<Vec<Record>, Error> {
             continue;
         }
         // One that goes meanwhile is left out.
-        records.extend(store::read_json::<Record>(&path)?);
+        records.extend(file::read_json::<Record>(&path)?);
     }
     records.sort_unstable_by(|a, b| a.reference.cmp(&b.reference));
     Ok(records)
@@ -93,7 +94,7 @@ pub fn all(store: &Store) -> Result<Vec<Record>, Error> {
 /// The names of the modules that were created from the image with this canonical reference, sorted.
 ///
 /// # Errors
-/// [`Error::Damaged`], and what the operating system refuses.
+/// [`file::Error::Damaged`], and what the operating system refuses.
 pub fn users(store: &Store, reference: &str) -> Result<Vec<String>, Error> {
     let modules = Module::all(store)?.into_iter();
     let users = modules.filter(|module| module.definition.image.reference == reference);
@@ -107,7 +108,7 @@ pub fn users(store: &Store, reference: &str) -> Result<Vec<String>, Error> {
 /// [`Error::ImageNotFound`].
 pub fn remove(store: &Store, reference: &str) -> Result<(), Error> {
     let path = path(store, reference);
-    match fs::remove_file(&path).and_then(|()| store::sync_dir(&store.images())) {
+    match fs::remove_file(&path).and_then(|()| file::sync_dir(&store.images())) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             Err(Error::ImageNotFound(reference.to_owned()))
         }
@@ -134,7 +135,7 @@ impl Record {
     /// Writes it down. The caller holds the program's lock, so that nobody collects that before.
     pub(super) fn write(&self, store: &Store) -> Result<(), Error> {
         let _images = Lock::exclusive(&store.images_lock(), None)?;
-        store::write_json(&path(store, &self.reference), self)
+        Ok(file::write_json(&path(store, &self.reference), self)?)
     }
 }
 

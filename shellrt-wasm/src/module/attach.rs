@@ -10,8 +10,9 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::Signal;
 use shellrt_api::v0::logs::Stream;
 use shellrt_plugin::hangup::{Hangup, Wake};
+use shellrt_plugin::watch::Watch;
 
-use super::{make_fifo, Module, Now, State, Watch};
+use super::{make_fifo, Module, Now, State};
 use crate::error::Error;
 
 /// Which streams a client wants. It is written in the name of its FIFO: `<pid>.<streams>`.
@@ -91,7 +92,7 @@ impl Attached {
             let _ = fs::remove_file(&draft);
             Error::file("open", &path, errno.into())
         })?;
-        let watch = Watch::new(module.dir())?;
+        let watch = module.watch()?;
         let hangup = Hangup::stdout();
         Ok(Attached {
             module,
@@ -121,7 +122,7 @@ impl Read for Attached {
             {
                 Ok(Wake::Ready) => {}
                 Ok(Wake::Timeout | Wake::HungUp) => return Ok(0),
-                Err(error) => return Err(io::Error::other(error)),
+                Err(error) => return Err(error),
             }
             // What the program wrote last is in the FIFO before its end is written down.
             self.ended = match self.module.now() {

@@ -38,19 +38,19 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use shellrt_api::v0::config::wasm::Config;
+use shellrt_plugin::file;
 use shellrt_plugin::lock::Lock;
 use shellrt_plugin::log::Options;
 use shellrt_plugin::names::{self, ModuleName};
+use shellrt_plugin::process::Identity;
 
 use crate::error::Error;
 use crate::image;
-use crate::process::Identity;
-use crate::store::{self, Store};
+use crate::store::Store;
 
 pub use self::record::{Ended, Run};
 pub use self::start::start;
 pub use self::state::{Now, State};
-pub use self::watch::Watch;
 
 /// A module that exists.
 #[derive(Debug, Clone)]
@@ -83,7 +83,7 @@ impl Module {
     pub fn find(store: &Store, name: &str) -> Result<Module, Error> {
         let name = names::check(name)?;
         let dir = store.module(&name);
-        match store::read_json(&dir.join(DEFINITION))? {
+        match file::read_json(&dir.join(DEFINITION))? {
             Some(definition) => Ok(Module {
                 name,
                 definition,
@@ -143,7 +143,7 @@ impl Module {
             return Err(Error::ModuleExists(name.to_string()));
         }
         // Without a definition it is what a power loss left.
-        store::remove(&dir)?;
+        file::remove(&dir)?;
         let draft = hidden(store);
         let module = Module {
             name,
@@ -154,24 +154,24 @@ impl Module {
             .write(&draft)
             .and_then(|()| {
                 fs::rename(&draft, &module.dir)
-                    .and_then(|()| store::sync_dir(&store.modules()))
+                    .and_then(|()| file::sync_dir(&store.modules()))
                     .map_err(|source| Error::file("make", &module.dir, source))
             })
             .inspect_err(|_| {
                 // Nothing half-made stays; `prune` finds what could not be removed now.
-                let _ = store::remove(&draft);
+                let _ = file::remove(&draft);
             })?;
         Ok(module)
     }
 
     fn write(&self, dir: &Path) -> Result<(), Error> {
-        store::make_dir(dir)?;
-        store::make_dir(&dir.join("log"))?;
-        store::make_dir(&dir.join("attach"))?;
+        file::make_dir(dir)?;
+        file::make_dir(&dir.join("log"))?;
+        file::make_dir(&dir.join("attach"))?;
         if self.definition.config.stdin {
             make_fifo(&dir.join("stdin"))?;
         }
-        store::write_json(&dir.join(DEFINITION), &self.definition)
+        Ok(file::write_json(&dir.join(DEFINITION), &self.definition)?)
     }
 
     /// Removes the module, which does not run. From one moment to the next it is gone by its name,
@@ -186,9 +186,9 @@ impl Module {
         }
         let gone = hidden(store);
         fs::rename(&self.dir, &gone).map_err(|source| Error::file("remove", &self.dir, source))?;
-        store::sync_dir(&store.modules())
+        file::sync_dir(&store.modules())
             .map_err(|source| Error::file("remove", &self.dir, source))?;
-        store::remove(&gone)
+        Ok(file::remove(&gone)?)
     }
 
     /// Notes that its restart after a boot failed, so that it is due no longer. Until both the run and
@@ -198,7 +198,7 @@ impl Module {
         let this = Identity::of(std::process::id())
             .map_err(|source| Error::system("read the own start time", source))?;
         let end = verdict::refused(self, last.number + 1, 0, boot, &this, error);
-        store::write_json(&self.end_file(), &end)
+        Ok(file::write_json(&self.end_file(), &end)?)
     }
 
     /// How its log is kept.
@@ -221,7 +221,7 @@ impl Module {
 
     /// Its last run.
     pub fn run(&self) -> Result<Option<Run>, Error> {
-        store::read_json(&self.run_file())
+        Ok(file::read_json(&self.run_file())?)
     }
 
     /// Whether an explicit stop holds.
@@ -295,8 +295,8 @@ pub fn remove_leftovers(store: &Store, older_than: u64) -> Result<u64, Error> {
             .and_then(|time| time.elapsed().ok())
             .unwrap_or_default();
         if age.as_secs() >= older_than {
-            bytes += store::size(&entry.path());
-            store::remove(&entry.path())?;
+            bytes += file::size(&entry.path());
+            file::remove(&entry.path())?;
         }
     }
     remove_unused_locks(store)?;

@@ -26,6 +26,9 @@ use rustix::pipe::{pipe_with, PipeFlags};
 use rustix::process::{kill_process, waitpid, Signal, WaitOptions, WaitStatus};
 use shellrt_api::v0;
 use shellrt_api::v0::events::Kind as Event;
+use shellrt_plugin::event;
+use shellrt_plugin::file;
+use shellrt_plugin::process::{boot_id, Identity};
 
 use super::engine_process::{self, Report};
 use super::restart::{is_restarted, RestartDelay};
@@ -35,9 +38,8 @@ use super::{Ended, Module, Run};
 use crate::cgroup::Cgroup;
 use crate::engine::Kind;
 use crate::error::Error;
-use crate::event;
-use crate::process::{self, Fork, Identity};
-use crate::store::{self, Store};
+use crate::process::{self, Fork};
+use crate::store::Store;
 
 /// What a monitor says when the module runs.
 pub const OK: &[u8] = b"ok";
@@ -100,8 +102,7 @@ impl<'a> Monitor<'a> {
             .map_err(|source| Error::system("wait for signals", source))?;
         let identity = Identity::of(std::process::id())
             .map_err(|source| Error::system("read the monitor's own start time", source))?;
-        let boot =
-            process::boot_id().map_err(|source| Error::system("read the boot id", source))?;
+        let boot = boot_id().map_err(|source| Error::system("read the boot id", source))?;
         Ok(Monitor {
             store,
             module,
@@ -151,7 +152,9 @@ impl<'a> Monitor<'a> {
             end.is_final = self.stopping || !is_restarted(policy, end.exit_code, restart_count);
             self.write_end(&end);
             let name = self.module.name.as_str();
-            event::record(self.store, name, Event::Exited, Some(end.exit_code));
+            self.store
+                .events()
+                .record(name, Event::Exited, Some(end.exit_code));
             if end.is_final {
                 return Ok(());
             }
@@ -184,7 +187,7 @@ impl<'a> Monitor<'a> {
     fn fork_engine(&self) -> Result<Engine, Error> {
         let module = self.module;
         let config = &module.definition.config;
-        store::remove(&module.stdin_closed_mark())?;
+        file::remove(&module.stdin_closed_mark())?;
         let cgroup = match config.cpus {
             Some(cpus) => Some(Cgroup::new(
                 &format!("{}-{}", self.identity.pid, module.name),
@@ -300,7 +303,7 @@ impl<'a> Monitor<'a> {
     fn close_stdin(&self, engine: &mut Engine) {
         if engine.stdin.take().is_some() {
             // Only a later attach looks for the mark, so a full disk is no reason to fail.
-            if let Err(error) = store::write_file(&self.module.stdin_closed_mark(), b"") {
+            if let Err(error) = file::write_file(&self.module.stdin_closed_mark(), b"") {
                 log::warn!("{error}");
             }
         }
@@ -320,13 +323,15 @@ impl<'a> Monitor<'a> {
                 .as_ref()
                 .map(|cgroup| cgroup.path().to_owned()),
         };
-        store::write_json(&self.module.run_file(), &run)?;
+        file::write_json(&self.module.run_file(), &run)?;
         engine.recorded = true;
         let limit = self.module.definition.config.timeout;
         if !self.stopping {
             engine.kill_at = limit.and_then(|limit| engine.began.checked_add(limit.0));
         }
-        event::record(self.store, self.module.name.as_str(), Event::Started, None);
+        self.store
+            .events()
+            .record(self.module.name.as_str(), Event::Started, None);
         Ok(())
     }
 
@@ -355,7 +360,7 @@ impl<'a> Monitor<'a> {
     /// Writes the end down. On a full disk it tries for a while: an end that is not written is lost.
     fn write_end(&self, end: &Ended) {
         for _ in 0..60 {
-            match store::write_json(&self.module.end_file(), end) {
+            match file::write_json(&self.module.end_file(), end) {
                 Ok(()) => return,
                 Err(error) => log::warn!("{error}"),
             }

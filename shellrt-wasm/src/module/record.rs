@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use shellrt_api::v0::status::End;
-
-use crate::process::Identity;
+use shellrt_plugin::process::Identity;
 
 /// A run, from the moment when its engine was ready.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use rustix::process::Pid;
+use shellrt_plugin::process::Identity;
 
 use super::engine_process::Report;
 use crate::cgroup::Cgroup;
-use crate::process::Identity;
 
 /// A run that is going on.
 pub struct Engine {

@@ -9,13 +9,14 @@ use std::time::Instant;
 use rustix::pipe::{pipe_with, PipeFlags};
 use rustix::process::{kill_process, Pid, Signal};
 use shellrt_api::v0;
+use shellrt_plugin::file;
 use shellrt_plugin::hangup::{Hangup, Wake};
 use shellrt_plugin::lock::Lock;
 
 use super::{monitor, Module, Now};
 use crate::error::Error;
 use crate::process::{self, Fork};
-use crate::store::{self, Store};
+use crate::store::Store;
 
 /// Starts `module`; one that runs stays as it is, one that waits for its restart waits no longer. The
 /// caller holds the module's lock, and has no threads.
@@ -35,10 +36,10 @@ pub fn start(store: &Store, module: &Module, deadline: Option<Instant>) -> Resul
     // The last monitor has written the end and may not be gone yet.
     let lock = Lock::exclusive(&module.lock(), deadline)?;
     let was_stopped = module.is_stopped();
-    store::remove(&module.stop_mark())?;
+    file::remove(&module.stop_mark())?;
     let started = fork_monitor(store, module, lock, deadline);
     if started.is_err() && was_stopped {
-        store::write_file(&module.stop_mark(), b"")?;
+        file::write_file(&module.stop_mark(), b"")?;
     }
     started
 }

@@ -1,14 +1,14 @@
 //! How a module is now, derived from its files.
 
 use shellrt_api::v0::status::{self, End, Status};
+use shellrt_plugin::event;
+use shellrt_plugin::file;
 use shellrt_plugin::lock::Lock;
+use shellrt_plugin::process;
 
 use super::{Ended, Module, Run};
 use crate::boot;
 use crate::error::Error;
-use crate::event;
-use crate::process;
-use crate::store;
 
 /// How a module is now.
 #[derive(Debug, Clone)]
@@ -76,7 +76,7 @@ impl Module {
 
     /// Where the end of `run` was written.
     fn ended(&self, run: &Run) -> Result<Option<Now>, Error> {
-        let Some(end) = store::read_json::<Ended>(&self.end_file())? else {
+        let Some(end) = file::read_json::<Ended>(&self.end_file())? else {
             return Ok(None);
         };
         Ok(match end.number == run.number {
@@ -117,7 +117,7 @@ impl Module {
             if let Some(now) = self.ended(&run)? {
                 return Ok(now);
             }
-            if let Err(error) = store::write_json(&self.end_file(), &end) {
+            if let Err(error) = file::write_json(&self.end_file(), &end) {
                 log::warn!("the end of {} can't be written down: {error}", self.name);
             }
         }

@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use shellrt_plugin::file;
 use shellrt_plugin::hangup::Hangup;
 use shellrt_plugin::lock::Lock;
 
 use super::{Module, Now};
 use crate::error::Error;
-use crate::store::{self, Store};
+use crate::store::Store;
 
 /// How long a program may take to end by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +62,7 @@ pub fn ask(module: &Module, patience: Patience) -> Result<bool, Error> {
         Now::Restarting(run, _) => (run.monitor, None),
     };
     // The mark comes first: whatever happens then, the module is not restarted.
-    store::write_file(&module.stop_mark(), b"")?;
+    file::write_file(&module.stop_mark(), b"")?;
     if let Some(engine) = engine.filter(|_| patience == Patience::None) {
         let killed = engine.signal(Signal::KILL);
         killed.map_err(|source| Error::system("kill the engine", source))?;

@@ -3,13 +3,13 @@
 use rustix::process::WaitStatus;
 use shellrt_api::v0::config::Duration;
 use shellrt_api::v0::status::End;
+use shellrt_plugin::event;
+use shellrt_plugin::file;
+use shellrt_plugin::process::{self, Identity};
 
 use super::engine_process::Report;
 use super::{Ended, Module, Run};
 use crate::error::Error;
-use crate::event;
-use crate::process::{self, Identity};
-use crate::store;
 
 /// The end of run `number`, decided from what is known without looking at anything: what its engine
 /// said, else what the kernel says. `limit` is the time
@@ -77,7 +77,7 @@ pub fn refused(
         restart_count,
         cgroup: None,
     };
-    if let Err(error) = store::write_json(&module.run_file(), &run) {
+    if let Err(error) = file::write_json(&module.run_file(), &run) {
         log::warn!("{error}");
     }
     Ended {

@@ -86,3 +86,37 @@ impl<'de> Deserialize<'de> for Device {
         text::parsed(input, "a device like \"/dev/x:/dev/y:rwm\"")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Device;
+
+    #[test]
+    fn forms() {
+        for (text, source, target, permissions, again) in [
+            ("/dev/a", "/dev/a", "/dev/a", "rwm", "/dev/a"),
+            ("/dev/a:/dev/b", "/dev/a", "/dev/b", "rwm", "/dev/a:/dev/b"),
+            ("/dev/a:rw", "/dev/a", "/dev/a", "rw", "/dev/a:/dev/a:rw"),
+            (
+                "/dev/a:/dev/b:mr",
+                "/dev/a",
+                "/dev/b",
+                "mr",
+                "/dev/a:/dev/b:mr",
+            ),
+            (
+                "/dev/a:/dev/b:rwm",
+                "/dev/a",
+                "/dev/b",
+                "rwm",
+                "/dev/a:/dev/b",
+            ),
+        ] {
+            let device: Device = text.parse().unwrap();
+            assert_eq!(device.source, source, "{text}");
+            assert_eq!(device.target, target, "{text}");
+            assert_eq!(device.permissions, permissions, "{text}");
+            assert_eq!(device.to_string(), again, "{text}");
+        }
+    }
+}

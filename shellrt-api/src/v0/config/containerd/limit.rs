@@ -134,3 +134,37 @@ impl<'de> Deserialize<'de> for Ulimit {
         input.deserialize_any(Limit)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Bytes, Swap, Ulimit};
+
+    #[test]
+    fn forms() {
+        for (json, swap) in [
+            ("-1", Swap::Unlimited),
+            ("\"-1\"", Swap::Unlimited),
+            ("\"1g\"", Swap::Limit(Bytes(1 << 30))),
+            ("1024", Swap::Limit(Bytes(1024))),
+        ] {
+            assert_eq!(serde_json::from_str::<Swap>(json).unwrap(), swap, "{json}");
+        }
+        assert_eq!(
+            "1024:-1".parse(),
+            Ok(Ulimit {
+                soft: 1024,
+                hard: -1
+            })
+        );
+        assert_eq!(
+            "1024".parse(),
+            Ok(Ulimit {
+                soft: 1024,
+                hard: 1024
+            })
+        );
+        for text in ["", "a", "1:", ":1", "1:2:3", "unlimited"] {
+            assert!(text.parse::<Ulimit>().is_err(), "{text}");
+        }
+    }
+}

@@ -130,3 +130,64 @@ pub fn capability(name: &str) -> Option<&'static str> {
     let mut known = CAPABILITIES.iter().copied();
     known.find(|known| known.strip_prefix("CAP_") == Some(short))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{capability, SecurityOpt, CAPABILITIES};
+
+    #[test]
+    fn options() {
+        for (text, option, again) in [
+            (
+                "no-new-privileges",
+                SecurityOpt::NoNewPrivileges(true),
+                "no-new-privileges",
+            ),
+            (
+                "no-new-privileges:true",
+                SecurityOpt::NoNewPrivileges(true),
+                "no-new-privileges",
+            ),
+            (
+                "no-new-privileges=false",
+                SecurityOpt::NoNewPrivileges(false),
+                "no-new-privileges:false",
+            ),
+            (
+                "seccomp:unconfined",
+                SecurityOpt::SeccompUnconfined,
+                "seccomp=unconfined",
+            ),
+            (
+                "seccomp=/a=b:c",
+                SecurityOpt::Seccomp("/a=b:c".into()),
+                "seccomp=/a=b:c",
+            ),
+            (
+                "apparmor=unconfined",
+                SecurityOpt::AppArmor("unconfined".into()),
+                "apparmor=unconfined",
+            ),
+            (
+                "label:role:ROLE",
+                SecurityOpt::Label("role:ROLE".into()),
+                "label=role:ROLE",
+            ),
+        ] {
+            assert_eq!(text.parse(), Ok(option.clone()), "{text}");
+            assert_eq!(option.to_string(), again);
+        }
+    }
+
+    /// The numbers of `linux/capability.h`.
+    #[test]
+    fn capabilities() {
+        for (number, name) in [(0, "CHOWN"), (21, "SYS_ADMIN"), (27, "MKNOD"), (39, "BPF")] {
+            assert_eq!(CAPABILITIES[number], format!("CAP_{name}"));
+            assert_eq!(capability(name), Some(CAPABILITIES[number]));
+        }
+        assert_eq!(capability("cap_net_raw"), Some("CAP_NET_RAW"));
+        assert_eq!(capability("CAP_CAP_CHOWN"), None);
+        assert_eq!(capability("ALL"), None);
+    }
+}

@@ -103,3 +103,50 @@ impl<'de> Deserialize<'de> for Signal {
         text::number_or_text(input, SIGNAL, Signal::numbered, |text| text.parse().ok())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Signal;
+
+    /// The numbers of signal(7) for x86 and ARM.
+    #[test]
+    fn names_and_numbers() {
+        for (text, number, again) in [
+            ("SIGHUP", 1, "SIGHUP"),
+            ("term", 15, "SIGTERM"),
+            ("15", 15, "SIGTERM"),
+            ("SIGUSR1", 10, "SIGUSR1"),
+            ("SIGSTKFLT", 16, "SIGSTKFLT"),
+            ("SIGCLD", 17, "SIGCHLD"),
+            ("SIGWINCH", 28, "SIGWINCH"),
+            ("SIGSYS", 31, "SIGSYS"),
+            ("SIGRTMIN", 34, "34"),
+            ("SIGRTMIN+3", 37, "37"),
+            ("RTMAX-1", 63, "63"),
+            ("64", 64, "64"),
+        ] {
+            let signal: Signal = text.parse().unwrap();
+            assert_eq!(signal, Signal(number), "{text}");
+            assert_eq!(signal.to_string(), again, "{text}");
+        }
+        for text in [
+            "",
+            "SIG",
+            "0",
+            "65",
+            "-1",
+            "+9",
+            "TERMINATE",
+            "RTMIN+31",
+            "RTMAX-31",
+            "RTMIN+",
+        ] {
+            assert!(text.parse::<Signal>().is_err(), "{text}");
+        }
+        assert_eq!(serde_json::from_str::<Signal>("9").unwrap(), Signal::KILL);
+        assert_eq!(
+            serde_json::from_str::<Signal>("\"KILL\"").unwrap(),
+            Signal::KILL
+        );
+    }
+}

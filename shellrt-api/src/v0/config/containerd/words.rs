@@ -99,3 +99,58 @@ where
     }
     input.deserialize_any(Words)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Config;
+    use super::split;
+
+    /// Written by hand from chapter 2.2 of the Shell Command Language.
+    #[test]
+    fn as_a_shell_splits() {
+        for (line, words) in [
+            ("", &[] as &[&str]),
+            (" \t\n", &[]),
+            (
+                "bundle exec thin -p 3000",
+                &["bundle", "exec", "thin", "-p", "3000"],
+            ),
+            (
+                "/bin/sh -c 'echo \"hello $HOSTNAME\"'",
+                &["/bin/sh", "-c", "echo \"hello $HOSTNAME\""],
+            ),
+            ("''", &[""]),
+            ("a'' \"\"b", &["a", "b"]),
+            (r"'a\b'", &[r"a\b"]),
+            (r#""a\b\$\`\"\\""#, &[r#"a\b$`"\"#]),
+            (r"a\ b\'c", &["a b'c"]),
+            ("a\\\nb \"c\\\nd\"", &["ab", "cd"]),
+            ("a'b c'd", &["ab cd"]),
+            (
+                "~ * $A # b; c | d",
+                &["~", "*", "$A", "#", "b;", "c", "|", "d"],
+            ),
+            ("grüße 'ä ö'", &["grüße", "ä ö"]),
+        ] {
+            assert_eq!(split(line).unwrap(), words, "{line:?}");
+        }
+        for line in ["'", "a 'b", "\"", "\"a\\\"", "a\\", "\"a\\"] {
+            assert!(split(line).is_err(), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn null_is_not_empty() {
+        let command = |json: &str| {
+            let config = format!("{{\"image\":\"a\",\"command\":{json}}}");
+            serde_json::from_str::<Config>(&config).unwrap().command
+        };
+        assert_eq!(command("null"), None);
+        assert_eq!(command("[]"), Some(Vec::new()));
+        assert_eq!(command("\"\""), Some(Vec::new()));
+        assert_eq!(
+            command("\"a b\""),
+            Some(vec!["a".to_owned(), "b".to_owned()])
+        );
+    }
+}

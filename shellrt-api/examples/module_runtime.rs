@@ -81,7 +81,7 @@ impl ModuleRuntime for Plugin {
     fn stop(&self, name: &str, patience: i64) -> Result<(), Error> {
         self.call(&stop::Request {
             name: name.to_owned(),
-            timeout: patience,
+            timeout: Some(patience),
         })
         .map(|_| ())
     }

@@ -43,7 +43,7 @@ pub fn send(call: &mut Call, message: Message, before: &Credentials) -> Result<E
         Message::Stop(args::Stop { name, seconds }) => {
             let request = stop::Request {
                 name,
-                timeout: seconds,
+                timeout: Some(seconds),
             };
             call.ask(&request, |_| text::done(&request.name, "stopped"))?;
         }

@@ -80,9 +80,16 @@ fn requests_are_what_v0_programs_sent() {
     check(
         stop::Request {
             name: name(),
-            timeout: 3,
+            timeout: Some(3),
         },
         r#"{"_version":"0.1.0","_type":"stop","name":"web","timeout":3}"#,
+    );
+    check(
+        stop::Request {
+            name: name(),
+            timeout: None,
+        },
+        r#"{"_version":"0.1.0","_type":"stop","name":"web"}"#,
     );
     check(
         list::Request::default(),

@@ -200,7 +200,7 @@ fn what_old_programs_send_and_what_they_may_leave_out() {
         ),
         (
             r#"{"_version":"0.1.0","_type":"stop","name":"n"}"#,
-            r#"{"_type":"stop","name":"n","timeout":10}"#,
+            r#"{"_type":"stop","name":"n"}"#,
         ),
         (
             r#"{"_version":"0.1.0","_type":"stop","name":"n","timeout":-1}"#,

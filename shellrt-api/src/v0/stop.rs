@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The patience of a `stop` that names none, in seconds; docker's default.
+/// The patience of a `stop` where neither the request nor the module names one, in seconds; docker's
+/// default.
 pub const DEFAULT_TIMEOUT: i64 = 10;
 
 /// Asks for it.
@@ -11,13 +12,10 @@ pub struct Request {
     /// The module's name.
     pub name: String,
     /// How many seconds the module may take to end by itself before it is killed: 0 kills at once,
-    /// a negative number waits without end. Default [`DEFAULT_TIMEOUT`].
-    #[serde(default = "default_timeout")]
-    pub timeout: i64,
-}
-
-fn default_timeout() -> i64 {
-    DEFAULT_TIMEOUT
+    /// a negative number waits without end. Default: what the module's config says, else
+    /// [`DEFAULT_TIMEOUT`]. A plugin that knows no more than v0 needs a number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<i64>,
 }
 
 /// The module has ended.

@@ -1,6 +1,6 @@
 //! `stop`: ends a module; one that does not run stays as it is.
 
-use shellrt_api::v0::stop::{Request, Response};
+use shellrt_api::v0::stop::{Request, Response, DEFAULT_TIMEOUT};
 
 use crate::error::Error;
 use crate::module::stop::{stop, Patience};
@@ -14,7 +14,7 @@ pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
     stop(
         &context.store,
         &module,
-        Patience::from_seconds(timeout),
+        Patience::from_seconds(timeout.unwrap_or(DEFAULT_TIMEOUT)),
         context.deadline,
     )?;
     Ok(Response {})

@@ -164,8 +164,8 @@ pub struct Config {
     /// `SIGTERM`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_signal: Option<Signal>,
-    /// How long it may take to end, in seconds or as `"10s"`, before it is killed: for `restart`,
-    /// `remove` with `force`, and a `stop` that names no timeout. Default 10 seconds.
+    /// How long it may take to end before it is killed, in seconds or as `"10s"`: for `restart`, and
+    /// for a `stop` that names no timeout. Default 10 seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_grace_period: Option<Duration>,
     /// Keep an open stdin that `attach` feeds. Default false: the program reads end of file.

@@ -2,5 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 pub mod binaries;
+pub mod containerd;
+pub mod image;
+pub mod plugin;
 pub mod registry;
+pub mod shellrt;
 pub mod wasm;

@@ -3,6 +3,7 @@
 //!
 //! - `format`: what stands in a case, `plugin`: what stands in a plugin's file
 //! - `fill`: `${...}`, `"..."` and bytes in JSON
+//! - `service`: what runs beside a trial
 //! - `process`: one request to one plugin process
 //! - `check`: what must hold for every answer, `shape`: what must stand in which response, and
 //!   `matching`: what a case expects beyond that
@@ -28,6 +29,8 @@ mod matching;
 mod plugin;
 #[path = "process.rs"]
 mod process;
+#[path = "service.rs"]
+mod service;
 #[path = "shape.rs"]
 mod shape;
 #[path = "steps.rs"]
@@ -37,6 +40,7 @@ mod trial;
 
 use format::Case;
 use plugin::Plugin;
+use trial::Ran;
 
 /// A trial: one case with one plugin.
 pub struct Planned {
@@ -62,6 +66,17 @@ pub enum Outcome {
     LeftOut(String),
     /// What was not as expected, and everything that was sent and answered.
     Failed(String),
+}
+
+impl From<Ran> for Outcome {
+    fn from(ran: Ran) -> Outcome {
+        let is_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
+        match ran {
+            Ran::Passed => Outcome::Passed,
+            Ran::NotHere(missing) if is_ci => Outcome::Failed(missing),
+            Ran::NotHere(missing) => Outcome::LeftOut(missing),
+        }
+    }
 }
 
 /// A folder beside this suite.
@@ -130,7 +145,7 @@ impl Planned {
             Work::Broken(error) => return Outcome::Failed(error.clone()),
             Work::Unsupported(message) => {
                 return match trial::run(plugin, &Case::unsupported(message)) {
-                    Ok(()) => Outcome::Passed,
+                    Ok(ran) => ran.into(),
                     Err(error) => Outcome::Failed(error),
                 }
             }
@@ -141,9 +156,10 @@ impl Planned {
         };
         let case = self.name.split_once("::").map_or("", |(_, case)| case);
         match (outcome, plugin.gap(case)) {
-            (Ok(()), None) => Outcome::Passed,
+            (Ok(ran), None) => ran.into(),
             (Err(error), None) => Outcome::Failed(error),
-            (Ok(()), Some(gap)) => Outcome::Failed(format!(
+            (Ok(Ran::NotHere(missing)), Some(_)) => Ran::NotHere(missing).into(),
+            (Ok(Ran::Passed), Some(gap)) => Outcome::Failed(format!(
                 "this case passes, but the plugin's file lists it as a known gap ({}): remove it there",
                 gap.reason
             )),

@@ -1,6 +1,7 @@
 //! Processes that still belong to a trial's directory: its path stands in their environment, their
 //! arguments, their working directory or their open files.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -9,12 +10,20 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{kill_process, Pid, Signal};
 
-/// Waits until no process belongs to `folder`. Those that are left are killed, and told with their
-/// command lines.
-pub fn none(folder: &Path, within: Duration) -> Result<(), String> {
+/// A process: its id, and when it was started, because ids are used again.
+pub type Process = (i32, u64);
+
+/// Waits until no process belongs to `folder` but those that are `expected`. Those that are left are
+/// killed, and told with their command lines.
+pub fn none(
+    folder: &Path,
+    expected: impl Fn(&Process) -> bool,
+    within: Duration,
+) -> Result<(), String> {
     let deadline = Instant::now() + within;
     loop {
-        let left = of(folder);
+        let mut left = of(folder);
+        left.retain(|process| !expected(process));
         if left.is_empty() {
             return Ok(());
         }
@@ -22,9 +31,8 @@ pub fn none(folder: &Path, within: Duration) -> Result<(), String> {
             thread::sleep(Duration::from_millis(5));
             continue;
         }
-        let mut told =
-            format!("processes are left over {within:?} after the last module was removed:");
-        for pid in left {
+        let mut told = format!("processes are left over after {within:?}:");
+        for (pid, _) in left {
             let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             let line = String::from_utf8_lossy(&line).replace('\0', " ");
             told.push_str(&format!("\n  {pid} {line}"));
@@ -37,11 +45,11 @@ pub fn none(folder: &Path, within: Duration) -> Result<(), String> {
     }
 }
 
-/// The ids of the processes that belong to `folder`, our own aside.
-fn of(folder: &Path) -> Vec<i32> {
+/// The processes that belong to `folder`, our own aside.
+pub fn of(folder: &Path) -> BTreeSet<Process> {
     let own = std::process::id();
     let Ok(entries) = fs::read_dir("/proc") else {
-        return Vec::new();
+        return BTreeSet::new();
     };
     entries
         .flatten()
@@ -49,6 +57,25 @@ fn of(folder: &Path) -> Vec<i32> {
         .filter(|pid| {
             u32::try_from(*pid) != Ok(own) && belongs(*pid, folder.as_os_str().as_bytes())
         })
+        .filter_map(|pid| Some((pid, started(pid)?)))
+        .collect()
+}
+
+/// When a process was started, in ticks since the boot: the 22nd field, where the second is a name in
+/// parentheses that may have anything in it.
+fn started(pid: i32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_whitespace().nth(19)?.parse().ok()
+}
+
+/// The mounts below `folder`.
+pub fn mounts(folder: &Path) -> Vec<String> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
+    points
+        .filter(|point| Path::new(point).starts_with(folder))
+        .map(str::to_owned)
         .collect()
 }
 

@@ -22,6 +22,8 @@ pub struct Plugin {
     /// Its environment, beside `PATH` and `HOME`.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
+    /// What runs beside each trial.
+    pub service: Option<Beside>,
     /// The messages that it serves.
     pub messages: Vec<String>,
     /// The config types that it serves.
@@ -42,6 +44,17 @@ pub struct Plugin {
     /// Where the file stands.
     #[serde(skip)]
     pub folder: PathBuf,
+}
+
+/// A program that runs beside a trial; see `service.rs`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Beside {
+    /// The program, found as the plugin is, and its arguments.
+    pub command: Vec<String>,
+    /// Its environment, beside that of the test.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
 }
 
 /// A program as the plugin runs it.
@@ -122,9 +135,8 @@ impl Plugin {
             })
     }
 
-    /// The plugin's executable.
-    pub fn find(&self) -> anyhow::Result<PathBuf> {
-        let name = &self.program;
+    /// An executable: the plugin's own, or that of its service.
+    pub fn find(&self, name: &str) -> anyhow::Result<PathBuf> {
         if name.contains('/') {
             let path = self.folder.join(name);
             let path = path

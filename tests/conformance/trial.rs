@@ -9,7 +9,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{bail, ensure, Context};
+use anyhow::{anyhow, bail, ensure, Context};
 use serde_json::{json, Value};
 
 use super::check::{self, parts};
@@ -18,25 +18,43 @@ use super::format::{Case, Expect, Given};
 use super::leftovers;
 use super::plugin::Plugin;
 use super::process::{Answer, Running};
+use super::service::{Service, Started};
 
 /// How long a step may take where the case says nothing else.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Runs `case` with `plugin`; what went wrong is told with everything that was sent and answered.
-pub fn run(plugin: &Plugin, case: &Case) -> Result<(), String> {
-    let mut trial = Trial::new(plugin, case).map_err(|error| format!("{error:#}"))?;
+pub fn run(plugin: &Plugin, case: &Case) -> Result<Ran, String> {
+    let trial = Trial::new(plugin, case).map_err(|error| format!("{error:#}"))?;
+    let mut trial = match trial {
+        Ok(trial) => trial,
+        Err(missing) => return Ok(Ran::NotHere(missing)),
+    };
     let outcome = trial.given(case).and_then(|()| trial.steps(case));
     // Half-finished steps in the background must not be taken for leftovers.
     trial.background.clear();
     let cleaned = trial.clean_up();
     let outcome = outcome.and(cleaned);
-    outcome.map_err(|error| format!("case: {}\n{error:#}", case.about))
+    match outcome {
+        Ok(()) => Ok(Ran::Passed),
+        Err(error) => Err(format!("case: {}\n{error:#}", case.about)),
+    }
+}
+
+/// What came of a case that did not fail.
+pub enum Ran {
+    /// Everything was as it must be.
+    Passed,
+    /// This machine does not have what the plugin's service needs.
+    NotHere(String),
 }
 
 /// A case that is being run.
 pub struct Trial<'a> {
     plugin: &'a Plugin,
     program: PathBuf,
+    /// What runs beside the trial.
+    service: Option<Service>,
     /// Everything that the trial and its plugin write is in here.
     pub folder: tempfile::TempDir,
     pub names: Names,
@@ -45,11 +63,12 @@ pub struct Trial<'a> {
 }
 
 impl<'a> Trial<'a> {
-    fn new(plugin: &'a Plugin, case: &Case) -> anyhow::Result<Self> {
-        let program = plugin.find()?;
+    /// The trial; or what its service does not find on this machine.
+    fn new(plugin: &'a Plugin, case: &Case) -> anyhow::Result<Result<Self, String>> {
+        let program = plugin.find(&plugin.program)?;
         let folder = tempfile::Builder::new().prefix("shellrt-case-").tempdir()?;
         let mut names = Names::new();
-        for name in ["state", "guests", "files", "home"] {
+        for name in ["state", "guests", "files", "home", "service"] {
             let path = folder.path().join(name);
             fs::create_dir(&path)?;
             names.insert(name.to_owned(), path.to_string_lossy().into());
@@ -66,6 +85,16 @@ impl<'a> Trial<'a> {
             plugin.config_types.clone().into(),
         );
         names.insert("closed_port".to_owned(), closed_port()?.into());
+        let mut service = None;
+        if plugin.service.is_some() {
+            match Service::start(plugin, folder.path(), &names)? {
+                Started::Ready(ready, told) => {
+                    names.extend(told);
+                    service = Some(ready);
+                }
+                Started::Missing(missing) => return Ok(Err(missing)),
+            }
+        }
         for (kind, program) in &plugin.programs {
             let image = fill(&program.image, &names)?;
             names.insert("image".to_owned(), image.clone());
@@ -80,13 +109,14 @@ impl<'a> Trial<'a> {
                 value.with_context(|| format!("the plugin's file has no program {kind:?}"))?;
             names.insert(part.to_owned(), value.clone());
         }
-        Ok(Trial {
+        Ok(Ok(Trial {
             plugin,
             program,
+            service,
             folder,
             names,
             background: BTreeMap::new(),
-        })
+        }))
     }
 
     /// Brings about what there is before the first step.
@@ -136,8 +166,28 @@ impl<'a> Trial<'a> {
         if self.plugin.serves("list") && self.plugin.serves("remove") {
             outcome = self.remove_all();
         }
-        let left = leftovers::none(self.folder.path(), Duration::from_secs(5));
-        outcome.and(left.map_err(anyhow::Error::msg))
+        // What belongs to a module is gone while the service still runs.
+        const WITHIN: Duration = Duration::from_secs(5);
+        let service = self.service.take();
+        let expected = |process: &leftovers::Process| {
+            service
+                .as_ref()
+                .is_some_and(|service| service.owns(process))
+        };
+        let left = leftovers::none(self.folder.path(), expected, WITHIN);
+        let left = left.map_err(|left| anyhow!("the last module was removed, and {left}"));
+        outcome = outcome.and(left);
+        let Some(service) = service else {
+            return outcome;
+        };
+        outcome = outcome.and(service.end());
+        let left = leftovers::none(self.folder.path(), |_| false, WITHIN);
+        outcome = outcome.and(left.map_err(|left| anyhow!("the service has ended, and {left}")));
+        let mounts = leftovers::mounts(self.folder.path());
+        outcome.and_then(|()| {
+            ensure!(mounts.is_empty(), "the service leaves mounts: {mounts:?}");
+            Ok(())
+        })
     }
 
     fn remove_all(&mut self) -> anyhow::Result<()> {

@@ -27,6 +27,8 @@ pub struct Options {
     pub tls: Option<certificates::Pair>,
     /// The authority whose client certificates it wants.
     pub client_ca: Option<PathBuf>,
+    /// A storage that several registries read, in the place of one of its own.
+    pub storage: Option<PathBuf>,
 }
 
 /// A running registry.
@@ -60,6 +62,11 @@ impl Registry {
             port,
             open,
         })
+    }
+
+    /// Where it keeps what is pushed.
+    pub fn storage(&self) -> PathBuf {
+        self.root.path().join("storage")
     }
 
     /// `127.0.0.1:<port>`, as it stands in a reference.
@@ -191,10 +198,12 @@ fn serve(root: &Path, options: &Options) -> (Child, u16) {
 }
 
 fn configuration(root: &Path, options: &Options) -> String {
-    let storage = root.join("storage");
+    let own = root.join("storage");
+    let storage = options.storage.as_ref().unwrap_or(&own);
+    let readonly = options.storage.is_some();
     let mut text = format!(
-        "version: 0.1\nlog: {{level: info}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\n\
-         http:\n  addr: 127.0.0.1:0\n",
+        "version: 0.1\nlog: {{level: info}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\n  \
+         maintenance: {{readonly: {{enabled: {readonly}}}}}\nhttp:\n  addr: 127.0.0.1:0\n",
         storage.display()
     );
     if let Some(pair) = &options.tls {

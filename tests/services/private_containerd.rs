@@ -1,0 +1,84 @@
+//! What the conformance suite runs beside each trial of `shellrt-containerd`: a containerd, and a
+//! registry that has the images of `plugins/containerd.json`. When its stdin is closed it ends both,
+//! and everything that containerd has started.
+#![allow(
+    clippy::print_stdout,
+    reason = "the suite reads what there is from there"
+)]
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{ensure, Context};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use tests::containerd::{self, Containerd, Options};
+use tests::registry::{self, Registry};
+
+/// The images and what is particular about each.
+#[path = "private_containerd/images.rs"]
+mod images;
+
+fn main() -> anyhow::Result<()> {
+    let folder = std::env::var_os("SHELLRT_SERVICE").context("SHELLRT_SERVICE names no folder")?;
+    let registry = (!registry::is_installed()).then(|| "docker-registry is missing".to_owned());
+    if let Some(missing) = containerd::missing().or(registry) {
+        println!("{}", json!({ "missing": missing }));
+        return Ok(());
+    }
+    let storage = prepared()?;
+    let starting = std::thread::spawn(move || {
+        Registry::start(&registry::Options {
+            storage: Some(storage),
+            ..registry::Options::default()
+        })
+    });
+    let containerd = Containerd::start_in(Path::new(&folder), Options::default());
+    let registry = starting.join().ok().flatten().context("no registry")?;
+    let containerd = containerd.context("no containerd")?;
+    let names = json!({
+        "address": containerd.address(),
+        "namespace": containerd.namespace(),
+        "registry": registry.host(),
+    });
+    println!("{names}");
+    // The suite holds the other end, whatever becomes of it.
+    std::io::stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
+}
+
+/// The storage of a registry that has all images. It is made once for each build of this program.
+fn prepared() -> anyhow::Result<PathBuf> {
+    let program = std::env::current_exe()?;
+    let build: String = Sha256::digest(fs::read(&program)?)
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let target = program.ancestors().nth(2).context("no target directory")?;
+    let cache = target.join("tmp/conformance-images");
+    fs::create_dir_all(&cache)?;
+    let lock = File::create(cache.join("lock"))?;
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)?;
+    let ready = cache.join(build);
+    if ready.exists() {
+        return Ok(ready);
+    }
+    let old: Vec<PathBuf> = fs::read_dir(&cache)?
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .collect();
+    old.iter().try_for_each(fs::remove_dir_all)?;
+    let registry = Registry::start(&registry::Options::default()).context("no registry")?;
+    images::push(&registry)?;
+    // The registry's own folder may be on another file system.
+    let fresh = cache.join("fresh");
+    let mut copy = Command::new("cp");
+    copy.arg("-a").args([&registry.storage(), &fresh]);
+    ensure!(copy.status()?.success(), "{copy:?} has failed");
+    fs::rename(&fresh, &ready)?;
+    Ok(ready)
+}

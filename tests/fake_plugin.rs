@@ -57,6 +57,32 @@ const FAULTS: &[(&str, &str, &str)] = &[
     ("wrong_code", "create::exists", "the code is 5"),
 ];
 
+/// Services as scripts, and words of the failure with each; none where the trial passes.
+const SERVICES: &[(&str, &str, &str)] = &[
+    ("good", "echo '{\"told\":\"x\"}'; read line || true", ""),
+    (
+        "tells_nothing",
+        "echo '{}'; read line || true",
+        "there is no ${told}",
+    ),
+    (
+        "is_no_json",
+        "echo ready; read line || true",
+        "not a line of JSON",
+    ),
+    ("ends_early", "exit 1", "ended before it was ready"),
+    (
+        "ends_badly",
+        "echo '{\"told\":\"x\"}'; read line; exit 1",
+        "has ended with",
+    ),
+    (
+        "leaves_processes",
+        "sleep 1000 <&- >&- 2>&- & echo '{\"told\":\"x\"}'; read line || true",
+        "the service has ended, and processes are left over",
+    ),
+];
+
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
@@ -85,6 +111,10 @@ fn main() -> anyhow::Result<()> {
     trials.push(Trial::test("every_fault_is_known", every_fault_is_known));
     trials.push(Trial::test("gaps", gaps));
     trials.push(Trial::test("readme", readme));
+    for (name, script, expected) in SERVICES {
+        let run = move || service(script, expected);
+        trials.push(Trial::test(format!("service::{name}"), run));
+    }
     libtest_mimic::run(&arguments, trials).exit()
 }
 
@@ -148,6 +178,26 @@ fn gaps() -> Result<(), Failed> {
     match run_of(&file, "fake::status::missing_module")? {
         Outcome::Failed(why) if why.contains("known gap") => Ok(()),
         _ => Err("a gap that is none any more is not noticed".into()),
+    }
+}
+
+/// A trial beside a service, which is a script.
+fn service(script: &str, expected: &str) -> Result<(), Failed> {
+    let mut file = plugin_file("");
+    let environment = json!({"PLACE": "${service}"});
+    file["service"] = json!({"command": ["sh", "-c", script], "environment": environment});
+    file["programs"]["told"] = json!({"image": "${told}", "config": null});
+    match run_of(&file, "fake::stop::v0")? {
+        Outcome::Passed if expected.is_empty() => {}
+        Outcome::Failed(why) if !expected.is_empty() && why.contains(expected) => {}
+        Outcome::Failed(why) => return Err(format!("not {expected:?}:\n{why}").into()),
+        _ => return Err("a bad service is not noticed".into()),
+    }
+    // What is missing on a machine is no failure, except where nothing may be missing.
+    file["service"]["command"][2] = "echo '{\"missing\":\"a daemon\"}'".into();
+    match run_of(&file, "fake::stop::v0")? {
+        Outcome::LeftOut(why) | Outcome::Failed(why) if why == "a daemon" => Ok(()),
+        _ => Err("a missing daemon is not told".into()),
     }
 }
 

@@ -6,20 +6,32 @@
 //! place in the config; nothing is dropped in silence.
 
 mod capabilities;
+mod devices;
 pub mod document;
 pub mod files;
 mod host;
 mod image;
+mod layers;
+mod limits;
+mod mounts;
+mod namespaces;
+mod process;
+mod seccomp;
+pub mod user;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use shellrt_api::v0::config::containerd::Config;
+use shellrt_api::v0::config::containerd::{Config, Namespace};
 use shellrt_api::v0::Error;
 
+use capabilities::Set;
 pub use document::Spec;
+use document::{Linux, Resources, Root};
 pub use host::Host;
 pub use image::ImageConfig;
+pub use layers::Layers;
+pub use namespaces::{has_host_network, hostname};
 
 /// All that the document of a container follows from.
 #[derive(Debug, Clone, Copy)]
@@ -73,9 +85,46 @@ pub struct User {
 ///
 /// # Errors
 /// Error 4; `detail.path` is a JSON pointer into the request.
-pub fn spec(_facts: Facts) -> Result<Spec, Error> {
-    Err(Error::message(
-        shellrt_api::v0::Code::INTERNAL,
-        "no document yet",
-    ))
+pub fn spec(facts: Facts) -> Result<Spec, Error> {
+    let config = facts.config;
+    let capabilities = Set::new(
+        &config.cap_add,
+        &config.cap_drop,
+        config.privileged,
+        facts.host.capabilities,
+    )?;
+    let hostname = hostname(config, facts.name, facts.host)?;
+    let (mounts, rootfs_propagation) = mounts::mounts(facts)?;
+    let (devices, device_rules) = devices::devices(facts)?;
+    Ok(Spec {
+        // What every runtime knows; nothing newer is used.
+        oci_version: "1.0.2",
+        process: process::process(facts, &hostname, capabilities)?,
+        root: Root {
+            path: "rootfs",
+            readonly: config.read_only,
+        },
+        // Who shares the machine's name does not set it.
+        hostname: match config.uts {
+            Namespace::Private => hostname,
+            Namespace::Host => String::new(),
+        },
+        mounts,
+        annotations: config.annotations.clone(),
+        linux: Linux {
+            sysctl: namespaces::sysctls(facts)?,
+            resources: Resources {
+                devices: device_rules,
+                ..limits::resources(facts)?
+            },
+            cgroups_path: namespaces::cgroups_path(facts),
+            namespaces: namespaces::namespaces(facts)?,
+            devices,
+            // It follows from the capabilities and so comes after them.
+            seccomp: seccomp::filter(facts, capabilities)?,
+            rootfs_propagation,
+            masked_paths: namespaces::masked_paths(facts),
+            readonly_paths: namespaces::readonly_paths(facts),
+        },
+    })
 }

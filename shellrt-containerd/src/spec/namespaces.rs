@@ -1,0 +1,189 @@
+//! What a container has for itself: namespaces, their kernel settings, its cgroup, and what it does
+//! not get to see of the kernel.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use shellrt_api::v0::config::containerd::{Config, Namespace as Whose};
+use shellrt_api::v0::config::invalid;
+use shellrt_api::v0::Error;
+
+use super::document::Namespace;
+use super::host::Host;
+use super::Facts;
+
+/// The namespaces of the container's own. A cgroup namespace came with version 2 of the cgroups: with
+/// version 1 docker leaves the machine's, since older programs look for their cgroup by the path in
+/// /proc.
+///
+/// # Errors
+/// Error 4 at the network, where it is none that there is.
+pub(super) fn namespaces(facts: Facts) -> Result<Vec<Namespace>, Error> {
+    let config = facts.config;
+    let own = [
+        ("mount", true),
+        ("network", !has_host_network(config)?),
+        ("uts", config.uts == Whose::Private),
+        ("pid", config.pid == Whose::Private),
+        ("ipc", config.ipc == Whose::Private),
+        ("cgroup", facts.host.cgroups.unified),
+    ];
+    let own = own.into_iter().filter(|(_, is_own)| *is_own);
+    let own = own.map(|(kind, _)| Namespace { kind, path: None });
+    Ok(own.collect())
+}
+
+/// The host name that the container of `module` sees: the given one; the machine's where the network or the
+/// name are the machine's; else the module's name as far as it fits.
+///
+/// # Errors
+/// Error 4 where a name is given that would be the machine's.
+pub fn hostname(config: &Config, module: &str, host: &Host) -> Result<String, Error> {
+    match &config.hostname {
+        Some(_) if config.uts == Whose::Host => Err(invalid(
+            "/hostname",
+            "it would be the machine's; leave it or \"uts\" out",
+        )),
+        Some(name) => Ok(name.clone()),
+        None if config.uts == Whose::Host || has_host_network(config)? => Ok(host.name.clone()),
+        None => Ok(fitting(module)),
+    }
+}
+
+/// A module's name is letters, digits and marks between them; a label of a host name is at most 63
+/// of them and does not end with a mark.
+fn fitting(name: &str) -> String {
+    let end = name.len().min(63);
+    name[..end]
+        .trim_end_matches(|c: char| !c.is_ascii_alphanumeric())
+        .to_owned()
+}
+
+/// Whether the container has the machine's network; it is the default.
+///
+/// # Errors
+/// Error 4 where the network is none that there is.
+pub fn has_host_network(config: &Config) -> Result<bool, Error> {
+    match config.network.as_deref() {
+        None | Some("host") => Ok(true),
+        Some("none") => Ok(false),
+        Some(other) => Err(invalid(
+            "/network",
+            &format!("there is no network {other:?}; \"host\" and \"none\" are there"),
+        )),
+    }
+}
+
+/// The kernel settings: docker's two, which let every user ping and listen on any port, then those
+/// of the config.
+///
+/// # Errors
+/// Error 4 at a setting that is the machine's and not the container's, or that this kernel has not.
+pub(super) fn sysctls(facts: Facts) -> Result<BTreeMap<String, String>, Error> {
+    let host_network = has_host_network(facts.config)?;
+    let mut all = BTreeMap::new();
+    let docker = [
+        ("net.ipv4.ping_group_range", "0 2147483647"),
+        ("net.ipv4.ip_unprivileged_port_start", "0"),
+    ];
+    for (name, value) in docker {
+        if !host_network && exists(name) {
+            all.insert(name.to_owned(), value.to_owned());
+        }
+    }
+    for (name, value) in &facts.config.sysctls {
+        let pointer = name.replace('~', "~0").replace('/', "~1");
+        let wrong = |reason: String| Err(invalid(&format!("/sysctls/{pointer}"), &reason));
+        let (whose, is_shared) = if name.starts_with("net.") {
+            ("network", host_network)
+        } else if name.starts_with("fs.mqueue.") || IPC.contains(&name.as_str()) {
+            ("ipc", facts.config.ipc == Whose::Host)
+        } else {
+            return wrong(format!(
+                "{name:?} is a setting of the whole machine, not of a container's namespaces"
+            ));
+        };
+        if is_shared {
+            return wrong(format!(
+                "{name:?} belongs to {whose:?}, which is the machine's here"
+            ));
+        }
+        if !exists(name) {
+            return wrong(format!("this kernel has no setting {name:?}"));
+        }
+        all.insert(name.clone(), value.clone());
+    }
+    Ok(all)
+}
+
+/// The settings of an IPC namespace beside those below `fs.mqueue`.
+const IPC: [&str; 8] = [
+    "kernel.msgmax",
+    "kernel.msgmnb",
+    "kernel.msgmni",
+    "kernel.sem",
+    "kernel.shmall",
+    "kernel.shmmax",
+    "kernel.shmmni",
+    "kernel.shm_rmid_forced",
+];
+
+/// Whether this kernel has the setting. A name with a `/` has dots inside its parts.
+fn exists(name: &str) -> bool {
+    let swapped = name.chars().map(|c| match c {
+        '.' => '/',
+        '/' => '.',
+        other => other,
+    });
+    Path::new("/proc/sys")
+        .join(swapped.collect::<String>())
+        .exists()
+}
+
+/// The cgroup, in the form of the machine's driver.
+pub(super) fn cgroups_path(facts: Facts) -> String {
+    if facts.host.systemd_cgroup {
+        // The runtime makes `shellrt-NAME.scope` of it; a `:` can't be in a name.
+        format!("system.slice:{}:{}", facts.namespace, facts.name)
+    } else {
+        format!("/{}/{}", facts.namespace, facts.name)
+    }
+}
+
+/// What shows nothing to a container: it tells too much about the machine or lets it be changed.
+pub(super) fn masked_paths(facts: Facts) -> Vec<String> {
+    if facts.config.privileged {
+        return Vec::new();
+    }
+    let fixed = [
+        "/proc/acpi",
+        "/proc/asound",
+        "/proc/interrupts",
+        "/proc/kcore",
+        "/proc/keys",
+        "/proc/latency_stats",
+        "/proc/sched_debug",
+        "/proc/scsi",
+        "/proc/timer_list",
+        "/proc/timer_stats",
+        "/sys/devices/virtual/powercap",
+        "/sys/firmware",
+    ];
+    let fixed = fixed.into_iter().map(str::to_owned);
+    fixed.chain(facts.host.thermal.iter().cloned()).collect()
+}
+
+/// What can't be written to in a container.
+pub(super) fn readonly_paths(facts: Facts) -> Vec<String> {
+    if facts.config.privileged {
+        return Vec::new();
+    }
+    let paths = [
+        "/proc/bus",
+        "/proc/fs",
+        "/proc/irq",
+        "/proc/sys",
+        "/proc/sysrq-trigger",
+    ];
+    paths.map(str::to_owned).to_vec()
+}

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use serde_json::{json, Value};
-use shellrt_api::v0::{self, Code, Message, Request};
+use shellrt_api::v0::{self, config, Code, Message, Request};
 
 /// The parts of every message's section, in their order.
 const PARTS: [&str; 7] = [
@@ -250,13 +250,48 @@ fn the_tables_of_fields_are_those_of_the_types() {
         };
         assert_eq!(fields(part(&section, "Response")), expected, "{kind}");
     }
-    let wasm = read("SPEC.md");
-    let wasm = wasm.split("\n### wasm\n").nth(1).expect("### wasm");
-    let wasm = wasm.split("\n## ").next().unwrap_or_default();
-    assert_eq!(
-        fields(wasm),
-        members(&read("src/v0/config/wasm.rs"), "Config")
-    );
+    for config_type in [config::wasm::CONFIG_TYPE, config::containerd::CONFIG_TYPE] {
+        let source = read(&format!("src/v0/config/{config_type}.rs"));
+        assert_eq!(
+            fields(&config_section(config_type)),
+            members(&source, "Config"),
+            "{config_type}"
+        );
+    }
+}
+
+/// The text under the heading of a config type.
+fn config_section(config_type: &str) -> String {
+    let spec = read("SPEC.md");
+    let heading = format!("\n### {config_type}\n");
+    let section = spec.split(&heading).nth(1);
+    let section = section.unwrap_or_else(|| panic!("no section {config_type:?}"));
+    let end = ["\n### ", "\n## "]
+        .iter()
+        .filter_map(|next| section.find(next));
+    section[..end.min().unwrap_or(section.len())].to_owned()
+}
+
+/// The JSON in the section of a config type.
+fn config_example(config_type: &str) -> Value {
+    let section = config_section(config_type);
+    let example = section.split("```json\n").nth(1).expect("an example");
+    let example = example.split("```").next().unwrap_or_default();
+    serde_json::from_str(example).expect("JSON")
+}
+
+#[test]
+fn the_examples_of_configs_are_configs() {
+    let example = config_example(config::wasm::CONFIG_TYPE);
+    config::decode::<config::wasm::Config>(&example).expect("a config");
+
+    let example = config_example(config::containerd::CONFIG_TYPE);
+    let Ok(Request::Create(create)) = Request::decode(&example) else {
+        panic!("{example} is no create");
+    };
+    assert_eq!(create.config_type, config::containerd::CONFIG_TYPE);
+    let config: config::containerd::Config = config::decode(&create.config).expect("a config");
+    config.check().expect("a config that can be");
 }
 
 #[test]

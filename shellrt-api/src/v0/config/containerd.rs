@@ -193,7 +193,7 @@ pub struct Config {
     /// When it is started again after it has ended. Default `"no"`.
     #[serde(default, skip_serializing_if = "Restart::is_default")]
     pub restart: Restart,
-    /// Which of the image's platforms is run, as in `"linux/arm64/v8"`. Default: what was pulled.
+    /// Which of the image's platforms is run, as in `"linux/arm64/v8"`. Default: the machine's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,
     /// containerd's runtime. Default `"io.containerd.runc.v2"`.

@@ -3,6 +3,7 @@
 mod create;
 mod help;
 mod message;
+mod mount;
 mod value;
 
 use std::ffi::OsString;
@@ -11,11 +12,12 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueH
 use shellrt_api::v0::config::Duration;
 use shellrt_api::v0::Secret;
 
-pub use create::{Create, WasmFlags};
+pub use create::{ContainerdFlags, Create, SharedFlags, WasmFlags};
 pub use message::{
     Attach, Completions, Events, Exec, ImgPull, ImgRemove, List, Logs, Name, Prune, Remove, Stop,
     Stream, Wait,
 };
+pub use mount::Mount;
 pub use value::Variable;
 
 /// One command line.

@@ -1,14 +1,19 @@
 //! What `create` sends: the config from flags, from a file, or from both.
 
+mod containerd;
+mod wasm;
+
 use std::io::Read;
 use std::path::Path;
 use std::{fs, io};
 
+use serde::de::DeserializeOwned;
+use serde::Serialize;
 use serde_json::{json, Value};
-use shellrt_api::v0::config::{self, wasm};
+use shellrt_api::v0::config::{self, Log};
 use shellrt_api::v0::create;
 
-use crate::args::{Create, WasmFlags};
+use crate::args::{ContainerdFlags, Create, SharedFlags, WasmFlags};
 use crate::environment;
 use crate::failure::Failure;
 
@@ -24,13 +29,28 @@ pub fn request(arguments: &Create) -> Result<create::Request, Failure> {
         env,
         env_file,
         config: file,
-        wasm: flags,
+        shared,
+        wasm,
+        containerd,
     } = arguments;
     let env = environment::collect(env_file, env)?;
     let file = file.as_deref().map(read).transpose()?;
+    let image = image.as_deref();
+    let (no_wasm, no_containerd) = (
+        *wasm == WasmFlags::default(),
+        *containerd == ContainerdFlags::default(),
+    );
     let config = match config_type.as_str() {
-        wasm::CONFIG_TYPE => build_wasm(file, image.as_deref(), flags)?,
-        other => pass_through(other, file, image.as_deref(), flags)?,
+        config::wasm::CONFIG_TYPE if no_containerd => wasm::build(file, image, shared, wasm)?,
+        config::wasm::CONFIG_TYPE => return Err(misplaced("containerd", config_type)),
+        config::containerd::CONFIG_TYPE if no_wasm => {
+            containerd::build(file, image, shared, containerd)?
+        }
+        config::containerd::CONFIG_TYPE => return Err(misplaced("wasm", config_type)),
+        other => {
+            let no_flags = no_wasm && no_containerd && *shared == SharedFlags::default();
+            pass_through(other, file, image, no_flags)?
+        }
     };
     Ok(create::Request {
         name: name.clone(),
@@ -40,28 +60,15 @@ pub fn request(arguments: &Create) -> Result<create::Request, Failure> {
     })
 }
 
-fn build_wasm(
-    file: Option<Value>,
-    image: Option<&str>,
-    flags: &WasmFlags,
-) -> Result<Value, Failure> {
-    let WasmFlags {
-        mounts,
-        mem_limit,
-        cpus,
-        timeout,
-        fuel,
-        stdin,
-        restart,
-        connect,
-        listen,
-        dns,
-        labels,
-        log_max_size,
-        log_max_files,
-        log_streams,
-        command,
-    } = flags;
+fn misplaced(options: &str, config_type: &str) -> Failure {
+    Failure::usage(format!(
+        "the options for a {options:?} config have no place in a {config_type:?} config; \"create \
+         --help\" lists which are for which"
+    ))
+}
+
+/// The config of a known type that `file` holds, with `image` in it if that is given.
+fn begin<T: DeserializeOwned>(file: Option<Value>, image: Option<&str>) -> Result<T, Failure> {
     let mut file = file.unwrap_or_else(|| json!({}));
     match (&mut file, image) {
         (Value::Object(fields), Some(image)) => {
@@ -75,35 +82,28 @@ fn build_wasm(
         // Whatever else is wrong with it, decoding says it.
         _ => {}
     }
-    let mut config: wasm::Config =
-        config::decode(&file).map_err(|error| Failure::usage(error.message))?;
-    if !command.is_empty() {
-        config.command.clone_from(command);
-    }
-    if !mounts.is_empty() {
-        config.mounts.clone_from(mounts);
-    }
-    if !connect.is_empty() {
-        config.network.connect.clone_from(connect);
-    }
-    if listen.is_some() {
-        config.network.listen.clone_from(listen);
-    }
-    config.network.dns |= dns;
-    config.mem_limit = mem_limit.or(config.mem_limit);
-    config.cpus = cpus.or(config.cpus);
-    config.timeout = timeout.or(config.timeout);
-    config.fuel = fuel.or(config.fuel);
-    config.stdin |= stdin;
-    config.restart = restart.unwrap_or(config.restart);
-    config.labels.extend(labels.iter().cloned());
-    config.log.max_size = log_max_size.unwrap_or(config.log.max_size);
-    config.log.max_files = log_max_files.unwrap_or(config.log.max_files);
-    if !log_streams.is_empty() {
-        config.log.streams = log_streams.iter().copied().map(Into::into).collect();
-    }
+    config::decode(&file).map_err(|error| Failure::usage(error.message))
+}
+
+fn finish(config: impl Serialize) -> Result<Value, Failure> {
     serde_json::to_value(config)
         .map_err(|error| Failure::usage(format!("the config can't be written as JSON: {error}")))
+}
+
+/// The log of any config, changed by what was given.
+fn set_log(log: &mut Log, flags: &SharedFlags) {
+    log.max_size = flags.log_max_size.unwrap_or(log.max_size);
+    log.max_files = flags.log_max_files.unwrap_or(log.max_files);
+    if !flags.log_streams.is_empty() {
+        log.streams = flags.log_streams.iter().copied().map(Into::into).collect();
+    }
+}
+
+/// A list that was given replaces the file's.
+fn replace<T: Clone>(list: &mut Vec<T>, given: &[T]) {
+    if !given.is_empty() {
+        *list = given.to_vec();
+    }
 }
 
 /// A config type that only the plugin knows: the file as it is, or the image alone.
@@ -111,11 +111,11 @@ fn pass_through(
     config_type: &str,
     file: Option<Value>,
     image: Option<&str>,
-    flags: &WasmFlags,
+    no_flags: bool,
 ) -> Result<Value, Failure> {
-    if *flags != WasmFlags::default() {
+    if !no_flags {
         return Err(Failure::usage(format!(
-            "the options for a \"wasm\" config and the command after \"--\" have no place in a \
+            "the options for other configs and the command after \"--\" have no place in a \
              {config_type:?} config; write them into the file of --config"
         )));
     }

@@ -1,13 +1,17 @@
 //! The arguments of `create`.
 
+mod containerd;
+
 use std::path::PathBuf;
 
 use clap::ValueHint;
-use shellrt_api::v0::config::wasm::Mount;
 use shellrt_api::v0::config::{Bytes, Duration, Restart};
 
+use super::mount::Mount;
 use super::value::{self, Variable};
-use super::Stream;
+use super::{mount, Stream};
+
+pub use containerd::ContainerdFlags;
 
 #[derive(Debug, clap::Args)]
 pub struct Create {
@@ -28,25 +32,39 @@ pub struct Create {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub env_file: Vec<PathBuf>,
 
-    /// Read the config from a JSON file, or from stdin with "-". A "wasm" config is checked, and the
-    /// options below win over it: a list replaces the file's list, labels are added. Any other
-    /// config is sent as it is
+    /// Read the config from a JSON file, or from stdin with "-". A "wasm" or "containerd" config is
+    /// checked, and the options below win over it: a list replaces the file's list, labels and the
+    /// like are added. Any other config is sent as it is
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
 
+    #[command(
+        flatten,
+        next_help_heading = "Options for a \"wasm\" or \"containerd\" config"
+    )]
+    pub shared: SharedFlags,
+
     #[command(flatten, next_help_heading = "Options for a \"wasm\" config")]
     pub wasm: WasmFlags,
+
+    #[command(flatten, next_help_heading = "Options for a \"containerd\" config")]
+    pub containerd: ContainerdFlags,
 }
 
-/// What a `wasm` config is built from.
+/// What every config type of this project has.
 #[derive(Debug, Default, PartialEq, clap::Args)]
-pub struct WasmFlags {
+pub struct SharedFlags {
     /// Give the program a directory of this machine, for reading and writing; ":ro" for reading
-    /// only
-    #[arg(long = "mount", value_name = "HOST:GUEST[:ro|rw]", value_parser = value::mount)]
+    /// only. Also as "type=bind,source=HOST,target=GUEST,readonly"; a container can have
+    /// "type=tmpfs" and "type=volume" too
+    #[arg(
+        long = "mount",
+        value_name = "HOST:GUEST[:ro|rw]",
+        value_parser = mount::mount
+    )]
     pub mounts: Vec<Mount>,
 
-    /// What the memories of the program may grow to, in bytes or as "64m"
+    /// What its memory may grow to, in bytes or as "64m"
     #[arg(
         long = "memory",
         short = 'm',
@@ -59,34 +77,14 @@ pub struct WasmFlags {
     #[arg(long, value_name = "NUMBER", value_parser = value::cpus)]
     pub cpus: Option<f64>,
 
-    /// How long one run may take, in seconds or as "10s"
-    #[arg(long, value_name = "DURATION")]
-    pub timeout: Option<Duration>,
-
-    /// How many units of work, about one per instruction, one run may take
-    #[arg(long, value_name = "UNITS")]
-    pub fuel: Option<u64>,
-
     /// When to start it again after it has ended: "no", "on-failure", "on-failure:3", "always" or
     /// "unless-stopped"
     #[arg(long, value_name = "POLICY")]
     pub restart: Option<Restart>,
 
     /// Keep an open stdin that "attach" feeds
-    #[arg(long, short = 'i')]
+    #[arg(long, short = 'i', visible_alias = "interactive")]
     pub stdin: bool,
-
-    /// Where the program may connect to, as "host:port" or "10.0.0.0/8"
-    #[arg(long, value_name = "TARGET", value_parser = value::connect)]
-    pub connect: Vec<String>,
-
-    /// Where a "wasi:http/proxy" component is served, as "address:port"
-    #[arg(long, value_name = "ADDRESS:PORT", value_parser = value::listen)]
-    pub listen: Option<String>,
-
-    /// Let the program look up the names that --connect lists
-    #[arg(long)]
-    pub dns: bool,
 
     /// Add a label
     #[arg(long = "label", short, value_name = "KEY=VALUE", value_parser = value::label)]
@@ -112,4 +110,28 @@ pub struct WasmFlags {
     /// The program's arguments, without its own name; default: those of the image
     #[arg(last = true)]
     pub command: Vec<String>,
+}
+
+/// What only a `wasm` config has.
+#[derive(Debug, Default, PartialEq, clap::Args)]
+pub struct WasmFlags {
+    /// How long one run may take, in seconds or as "10s"
+    #[arg(long, value_name = "DURATION")]
+    pub timeout: Option<Duration>,
+
+    /// How many units of work, about one per instruction, one run may take
+    #[arg(long, value_name = "UNITS")]
+    pub fuel: Option<u64>,
+
+    /// Where the program may connect to, as "host:port" or "10.0.0.0/8"
+    #[arg(long, value_name = "TARGET", value_parser = value::connect)]
+    pub connect: Vec<String>,
+
+    /// Where a "wasi:http/proxy" component is served, as "address:port"
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = value::listen)]
+    pub listen: Option<String>,
+
+    /// Let the program look up the names that --connect lists
+    #[arg(long)]
+    pub dns: bool,
 }

@@ -2,10 +2,10 @@
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{self, Path};
 use std::str::FromStr;
 
-use shellrt_api::v0::config::wasm::{Mount, MountKind};
+use clap::ValueEnum;
+use shellrt_api::v0::config::containerd::{self, Ulimit};
 use shellrt_api::v0::config::Duration;
 use shellrt_api::v0::Secret;
 
@@ -47,32 +47,6 @@ pub fn whole_seconds(text: &str) -> Result<u64, String> {
         return Err("only whole seconds can be asked for".to_owned());
     }
     Ok(duration.as_secs())
-}
-
-/// Splits from the right, so that the directory of the host may contain colons.
-pub fn mount(text: &str) -> Result<Mount, String> {
-    let (paths, read_only) = match text.rsplit_once(':') {
-        Some((paths, "ro")) => (paths, true),
-        Some((paths, "rw")) => (paths, false),
-        _ => (text, false),
-    };
-    let Some((source, target)) = paths.rsplit_once(':') else {
-        return Err("write HOST:GUEST, HOST:GUEST:ro or HOST:GUEST:rw".to_owned());
-    };
-    if target != "." && !Path::new(target).is_absolute() {
-        return Err(format!(
-            "{target:?}, the name inside, must be an absolute path or \".\"; a mode is \"ro\" or \"rw\""
-        ));
-    }
-    // The plugin may run in another directory one day, so the path is made absolute here.
-    let source = path::absolute(source)
-        .map_err(|error| format!("{source:?} is no directory of this machine: {error}"))?;
-    Ok(Mount {
-        kind: MountKind::Bind,
-        source,
-        target: target.to_owned(),
-        read_only,
-    })
 }
 
 pub fn cpus(text: &str) -> Result<f64, String> {
@@ -119,39 +93,42 @@ pub fn label(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
+pub fn sysctl(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE, as in \"net.core.somaxconn=1024\"".to_owned()),
+    }
+}
 
-    use super::{connect, cpus, label, listen, mount, whole_seconds, Variable};
+pub fn ulimit(text: &str) -> Result<(String, Ulimit), String> {
+    let Some((name, limit)) = text.split_once('=') else {
+        return Err("write NAME=SOFT or NAME=SOFT:HARD, as in \"nofile=1024:4096\"".to_owned());
+    };
+    let limit = limit.parse::<Ulimit>().map_err(|error| error.to_string())?;
+    Ok((name.to_owned(), limit))
+}
 
-    #[test]
-    fn mounts() {
-        for (text, source, target, read_only) in [
-            ("/srv/data:/data", "/srv/data", "/data", false),
-            ("/srv/data:/data:ro", "/srv/data", "/data", true),
-            ("/srv/data:/data:rw", "/srv/data", "/data", false),
-            ("/a:b:/data:ro", "/a:b", "/data", true),
-            ("/srv:.", "/srv", ".", false),
-        ] {
-            let mount = mount(text).unwrap();
-            assert_eq!(mount.source, Path::new(source), "{text}");
-            assert_eq!(mount.target, target, "{text}");
-            assert_eq!(mount.read_only, read_only, "{text}");
-        }
-        let relative = mount("data:/data").unwrap().source;
-        assert_eq!(relative, std::env::current_dir().unwrap().join("data"));
-        for text in [
-            "",
-            "/data",
-            "/data:ro",
-            "/srv:data",
-            ":/data",
-            "/srv:/data:wr",
-        ] {
-            assert!(mount(text).is_err(), "{text}");
+/// Whose part of the system a container sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Namespace {
+    /// Its own
+    Private,
+    /// The machine's
+    Host,
+}
+
+impl From<Namespace> for containerd::Namespace {
+    fn from(namespace: Namespace) -> Self {
+        match namespace {
+            Namespace::Private => containerd::Namespace::Private,
+            Namespace::Host => containerd::Namespace::Host,
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{connect, cpus, label, listen, sysctl, ulimit, whole_seconds, Variable};
 
     #[test]
     fn variables() {
@@ -163,6 +140,12 @@ mod tests {
         assert!(variable("").is_err());
         assert_eq!(label("a").unwrap(), ("a".into(), "".into()));
         assert!(label("=a").is_err());
+        assert_eq!(sysctl("a.b=1").unwrap(), ("a.b".into(), "1".into()));
+        assert!(sysctl("a.b").is_err());
+        let (name, limit) = ulimit("nofile=1:2").unwrap();
+        assert_eq!((name.as_str(), limit.soft, limit.hard), ("nofile", 1, 2));
+        assert!(ulimit("nofile").is_err());
+        assert!(ulimit("nofile=lots").is_err());
     }
 
     #[test]

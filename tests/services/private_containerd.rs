@@ -35,7 +35,9 @@ fn main() -> anyhow::Result<()> {
             ..registry::Options::default()
         })
     });
-    let containerd = Containerd::start_in(Path::new(&folder), Options::default());
+    let folder = Path::new(&folder).join("containerd");
+    fs::create_dir(&folder)?;
+    let containerd = Containerd::start_in(&folder, Options::default());
     let registry = starting.join().ok().flatten().context("no registry")?;
     let containerd = containerd.context("no containerd")?;
     let names = json!({
@@ -46,6 +48,9 @@ fn main() -> anyhow::Result<()> {
     println!("{names}");
     // The suite holds the other end, whatever becomes of it.
     std::io::stdin().read_to_end(&mut Vec::new())?;
+    // The suite has removed all modules, but does not know where else to look.
+    let left = containerd.left_of_modules();
+    ensure!(left.is_empty(), "left of modules:\n  {}", left.join("\n  "));
     Ok(())
 }
 

@@ -34,6 +34,7 @@ pub fn push(registry: &Registry) -> anyhow::Result<()> {
             "Env": [PATH, "FROM=image", "ONLY=image"],
             "WorkingDir": "/srv/data",
             "User": "app",
+            "StopSignal": "SIGINT",
         }))
         .push(registry, "brings", "1");
     // What a user does with it shows who the user is.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -19,6 +20,37 @@ impl Containerd {
             .filter(|pid| self.owns(*pid))
             .map(|pid| (pid, command_line(pid)))
             .collect()
+    }
+
+    /// What is left of modules, in the daemon, in the kernel and among the processes; nothing where
+    /// all have been removed. What goes by itself gets some time.
+    pub fn left_of_modules(&self) -> Vec<String> {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        loop {
+            let mut left: Vec<String> = Vec::new();
+            for (pid, line) in self.processes() {
+                left.push(format!("process {pid} {line}"));
+            }
+            for mount in self.mounts() {
+                left.push(format!("mount {}", mount.display()));
+            }
+            for cgroup in self.cgroups() {
+                for module in fs::read_dir(cgroup).into_iter().flatten().flatten() {
+                    if module.path().is_dir() {
+                        left.push(format!("cgroup {}", module.path().display()));
+                    }
+                }
+            }
+            let containers = self.ctr(&["containers", "ls", "-q"]);
+            left.extend(containers.lines().map(|line| format!("container {line}")));
+            let snapshots = self.ctr(&["snapshots", "ls"]);
+            let active = snapshots.lines().filter(|line| line.ends_with("Active"));
+            left.extend(active.map(|line| format!("snapshot {line}")));
+            if left.is_empty() || Instant::now() > deadline {
+                return left;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// The mounts below its folder, the innermost last.

@@ -159,7 +159,7 @@ fn counts_swap() -> bool {
 
 /// The processor as Go and OCI spell it. A 32-bit program on a 64-bit kernel is no exception: the
 /// filter of system calls is for the kernel.
-fn architecture(machine: &str) -> String {
+pub(super) fn architecture(machine: &str) -> String {
     let name = match machine {
         "x86_64" => "amd64",
         "i386" | "i486" | "i586" | "i686" => "386",
@@ -174,7 +174,7 @@ fn architecture(machine: &str) -> String {
 }
 
 /// The first two numbers of a version like `6.1.0-18-amd64` or `3.12-1`.
-fn kernel(release: &str) -> (u32, u32) {
+pub(super) fn kernel(release: &str) -> (u32, u32) {
     let mut numbers = release
         .split(|c: char| !c.is_ascii_digit())
         .map_while(|number| number.parse().ok());
@@ -188,9 +188,14 @@ fn apparmor() -> Option<BTreeSet<String>> {
     if !enabled || !place.exists() {
         return None;
     }
-    let profiles = fs::read_to_string(place.join("profiles")).unwrap_or_default();
-    let names = profiles.lines().filter_map(|line| line.rsplit_once(" ("));
-    Some(names.map(|(name, _mode)| name.to_owned()).collect())
+    let text = fs::read_to_string(place.join("profiles")).unwrap_or_default();
+    Some(profiles(&text))
+}
+
+/// The names in a list of profiles, each with its mode in brackets.
+pub(super) fn profiles(text: &str) -> BTreeSet<String> {
+    let names = text.lines().filter_map(|line| line.rsplit_once(" ("));
+    names.map(|(name, _mode)| name.to_owned()).collect()
 }
 
 /// The files of GHSA-6fw5-f8r9-fgfm: they tell a container what others compute.
@@ -219,7 +224,7 @@ pub(super) fn cpu_list(text: &str) -> Option<BTreeSet<u32>> {
 }
 
 /// What is mounted, from the text of /proc/self/mountinfo.
-fn mounts(mountinfo: &str) -> Vec<HostMount> {
+pub(super) fn mounts(mountinfo: &str) -> Vec<HostMount> {
     let mounts = mountinfo.lines().filter_map(|line| {
         let (before, _) = line.split_once(" - ")?;
         let mut fields = before.split(' ');

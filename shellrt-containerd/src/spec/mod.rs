@@ -17,6 +17,8 @@ mod mounts;
 mod namespaces;
 mod process;
 mod seccomp;
+#[cfg(test)]
+mod tests;
 pub mod user;
 
 use std::collections::BTreeMap;

@@ -33,17 +33,13 @@ pub(super) fn namespaces(facts: Facts) -> Result<Vec<Namespace>, Error> {
     Ok(own.collect())
 }
 
-/// The host name that the container of `module` sees: the given one; the machine's where the network or the
-/// name are the machine's; else the module's name as far as it fits.
+/// The host name that the container of `module` sees: the given one; the machine's where the network
+/// or the name are the machine's; else the module's name as far as it fits.
 ///
 /// # Errors
-/// Error 4 where a name is given that would be the machine's.
+/// As [`has_host_network`].
 pub fn hostname(config: &Config, module: &str, host: &Host) -> Result<String, Error> {
     match &config.hostname {
-        Some(_) if config.uts == Whose::Host => Err(invalid(
-            "/hostname",
-            "it would be the machine's; leave it or \"uts\" out",
-        )),
         Some(name) => Ok(name.clone()),
         None if config.uts == Whose::Host || has_host_network(config)? => Ok(host.name.clone()),
         None => Ok(fitting(module)),
@@ -78,7 +74,7 @@ pub fn has_host_network(config: &Config) -> Result<bool, Error> {
 /// of the config.
 ///
 /// # Errors
-/// Error 4 at a setting that is the machine's and not the container's, or that this kernel has not.
+/// Error 4 at a setting that this kernel has not.
 pub(super) fn sysctls(facts: Facts) -> Result<BTreeMap<String, String>, Error> {
     let host_network = has_host_network(facts.config)?;
     let mut all = BTreeMap::new();
@@ -92,52 +88,32 @@ pub(super) fn sysctls(facts: Facts) -> Result<BTreeMap<String, String>, Error> {
         }
     }
     for (name, value) in &facts.config.sysctls {
-        let pointer = name.replace('~', "~0").replace('/', "~1");
-        let wrong = |reason: String| Err(invalid(&format!("/sysctls/{pointer}"), &reason));
-        let (whose, is_shared) = if name.starts_with("net.") {
-            ("network", host_network)
-        } else if name.starts_with("fs.mqueue.") || IPC.contains(&name.as_str()) {
-            ("ipc", facts.config.ipc == Whose::Host)
-        } else {
-            return wrong(format!(
-                "{name:?} is a setting of the whole machine, not of a container's namespaces"
-            ));
-        };
-        if is_shared {
-            return wrong(format!(
-                "{name:?} belongs to {whose:?}, which is the machine's here"
-            ));
-        }
         if !exists(name) {
-            return wrong(format!("this kernel has no setting {name:?}"));
+            let pointer = name.replace('~', "~0").replace('/', "~1");
+            return Err(invalid(
+                &format!("/sysctls/{pointer}"),
+                &format!("this kernel has no setting {name:?}"),
+            ));
         }
         all.insert(name.clone(), value.clone());
     }
     Ok(all)
 }
 
-/// The settings of an IPC namespace beside those below `fs.mqueue`.
-const IPC: [&str; 8] = [
-    "kernel.msgmax",
-    "kernel.msgmnb",
-    "kernel.msgmni",
-    "kernel.sem",
-    "kernel.shmall",
-    "kernel.shmmax",
-    "kernel.shmmni",
-    "kernel.shm_rmid_forced",
-];
-
-/// Whether this kernel has the setting. A name with a `/` has dots inside its parts.
+/// Whether this kernel has the setting, which may be written with dots or, like a path, with
+/// slashes. What belongs to a network device is there with the device, which only the container may
+/// have.
 fn exists(name: &str) -> bool {
-    let swapped = name.chars().map(|c| match c {
-        '.' => '/',
-        '/' => '.',
-        other => other,
-    });
-    Path::new("/proc/sys")
-        .join(swapped.collect::<String>())
-        .exists()
+    let is_path = name
+        .find(['.', '/'])
+        .is_some_and(|at| name[at..].starts_with('/'));
+    let path = if is_path {
+        name.to_owned()
+    } else {
+        name.replace('.', "/")
+    };
+    let of_device = ["/conf/", "/neigh/"].iter().any(|part| path.contains(part));
+    of_device || Path::new("/proc/sys").join(path).exists()
 }
 
 /// The cgroup, in the form of the machine's driver.

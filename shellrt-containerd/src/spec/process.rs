@@ -113,12 +113,8 @@ fn env(facts: Facts, hostname: &str) -> Vec<String> {
 
 /// As docker has it: only where it is asked for, since images have `sudo` and `ping`.
 fn no_new_privileges(facts: Facts) -> bool {
-    let options = facts.config.security_opt.iter().rev();
-    let mut asked = options.filter_map(|option| match option {
-        SecurityOpt::NoNewPrivileges(asked) => Some(*asked),
-        _ => None,
-    });
-    asked.next().unwrap_or(false)
+    let options = &facts.config.security_opt;
+    options.contains(&SecurityOpt::NoNewPrivileges(true))
 }
 
 /// The AppArmor profile; none unless one is named. The one that docker loads for itself is not

@@ -25,9 +25,7 @@ pub(super) fn filter(facts: Facts, capabilities: Set) -> Result<Option<Seccomp>,
         capabilities,
         host: facts.host,
     };
-    // The last one wins, as with every repeated option.
-    let options = facts.config.security_opt.iter().enumerate().rev();
-    for (index, option) in options {
+    for (index, option) in facts.config.security_opt.iter().enumerate() {
         let wrong = |reason: String| config::invalid(&format!("/security_opt/{index}"), &reason);
         match option {
             SecurityOpt::SeccompUnconfined => return Ok(None),

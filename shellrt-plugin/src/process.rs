@@ -167,9 +167,20 @@ pub fn name(pid: u32) -> String {
     name.unwrap_or_default().trim_end().to_owned()
 }
 
+/// The command line of a process, its arguments with blanks between them; the process's name where
+/// it has none. Empty where it is gone.
+pub fn command_line(pid: u32) -> String {
+    let text = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let text = text.strip_suffix(b"\0").unwrap_or(&text);
+    if text.is_empty() {
+        return name(pid);
+    }
+    String::from_utf8_lossy(text).replace('\0', " ")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{signal_name, Identity, Stat};
+    use super::{command_line, name, signal_name, Identity, Stat};
 
     #[test]
     fn stat_with_a_hostile_name() {
@@ -193,6 +204,27 @@ mod tests {
         assert_eq!(signal_name(9), "SIGKILL");
         assert_eq!(signal_name(15), "SIGTERM");
         assert_eq!(signal_name(40), "signal 40");
+    }
+
+    #[test]
+    fn a_process_has_a_name_and_a_command_line() {
+        let mut child = std::process::Command::new("sleep")
+            .args(["1000", ""])
+            .spawn()
+            .unwrap();
+        // Until the program is executed it is a copy of this one.
+        while name(child.id()) != "sleep" {
+            std::thread::yield_now();
+        }
+        assert_eq!(command_line(child.id()), "sleep 1000 ");
+        child.kill().unwrap();
+        // One that ended has no arguments any more, but still a name.
+        while !Stat::read(child.id()).unwrap().is_dead {
+            std::thread::yield_now();
+        }
+        assert_eq!(command_line(child.id()), "sleep");
+        child.wait().unwrap();
+        assert_eq!(command_line(child.id()), "");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use shellrt_api::v0::{self, Code};
-use shellrt_plugin::{file, lock, log, names, os, registry};
+use shellrt_plugin::{attach, file, lock, log, names, os, pull, registry};
 
 use crate::engine::{ProgramError, StartError};
 use crate::store::ROOT_VARIABLE;
@@ -27,6 +27,12 @@ pub enum Error {
     /// The operating system refuses something with a file, or a file of the state is damaged.
     #[error(transparent)]
     File(#[from] file::Error),
+    /// A module can't be fed.
+    #[error(transparent)]
+    Attach(#[from] attach::Error),
+    /// A pull was given up.
+    #[error(transparent)]
+    Pull(#[from] pull::Error),
     /// The registry, or what it sent.
     #[error(transparent)]
     Registry(#[from] registry::Error),
@@ -101,9 +107,6 @@ pub enum Error {
         /// What is free, in bytes.
         available: u64,
     },
-    /// Whoever waits for the answer went away, so the work was given up.
-    #[error("the reader of the answer went away")]
-    HungUp,
     /// The request's time is over.
     #[error("{0}")]
     Timeout(String),
@@ -168,6 +171,8 @@ impl Error {
             Error::Lock(error) => error.code(),
             Error::Log(error) => error.code(),
             Error::File(error) => error.code(),
+            Error::Attach(error) => error.code(),
+            Error::Pull(error) => error.code(),
             Error::Registry(error) => error.code(),
             Error::Program(error) => error.code(),
             Error::Start(error) => error.code(),
@@ -180,8 +185,6 @@ impl Error {
             Error::Reference { .. } => Code::INVALID_REFERENCE,
             Error::NotThere { .. } => Code::REGISTRY_NOT_FOUND,
             Error::DiskFull { .. } => Code::OUT_OF_RESOURCES,
-            // Nobody is there to read it.
-            Error::HungUp => Code::TIMEOUT,
             Error::Timeout(_) => Code::TIMEOUT,
             Error::NoRoot | Error::Foreign { .. } => Code::PERMISSION_DENIED,
             Error::MonitorDied(_) | Error::EngineDied { .. } => Code::RUNTIME_ERROR,

@@ -5,6 +5,7 @@ use super::lines::Backward;
 use super::record::{self, HEAD, LONGEST_TEXT};
 use super::{Error, Stream};
 use rustix::io::Errno;
+use shellrt_api::v0::config;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -266,6 +267,15 @@ impl Options {
             return Err(Error::MaxFiles(self.max_files));
         }
         Ok(())
+    }
+}
+
+impl From<&config::Log> for Options {
+    fn from(log: &config::Log) -> Options {
+        Options {
+            max_size: log.max_size.0,
+            max_files: log.max_files,
+        }
     }
 }
 

@@ -1,14 +1,13 @@
 //! `attach`: a module's live output, and its input.
 
-use std::io::{ErrorKind, Read};
 use std::thread;
 
 use shellrt_api::v0::attach::{Request, Response};
 use shellrt_api::v0::plugin::Reply;
-use shellrt_api::v0::{Code, Error as WireError};
+use shellrt_plugin::attach::{after_nul, Wanted};
 
 use crate::error::Error;
-use crate::module::attach::{feed, Attached, Wanted};
+use crate::module::attach::{attach, feed};
 use crate::module::{Module, State};
 use crate::Context;
 
@@ -39,7 +38,7 @@ pub fn handle(context: &Context, request: Request) -> Result<Reply, Error> {
         _ => None,
     };
     let wanted = Wanted::from_request(streams.as_deref());
-    let attached = Attached::new(module.clone(), wanted, context.deadline)?;
+    let attached = attach(module.clone(), wanted, context.deadline)?;
     if let Some(input) = input {
         thread::spawn(move || {
             if let Err(error) = feed(&module, input, close_stdin) {
@@ -51,26 +50,4 @@ pub fn handle(context: &Context, request: Request) -> Result<Reply, Error> {
         shellrt_api::v0::Response::Attach(Response {}),
         attached,
     ))
-}
-
-/// The input after the NUL that separates it from the request. An input that ends before is empty.
-fn after_nul(mut input: Box<dyn Read + Send>) -> Result<Box<dyn Read + Send>, Error> {
-    let mut byte = [0];
-    loop {
-        match input.read(&mut byte) {
-            Ok(0) => return Ok(input),
-            Ok(_) if byte[0] == 0 => return Ok(input),
-            Ok(_) if byte[0].is_ascii_whitespace() => {}
-            Ok(_) => {
-                let message =
-                    "with \"stdin\" the request must be followed by one NUL, then the input";
-                return Err(Error::Wire(WireError::message(
-                    Code::INVALID_REQUEST,
-                    message,
-                )));
-            }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(source) => return Err(Error::system("read stdin", source)),
-        }
-    }
 }

@@ -6,9 +6,9 @@ use shellrt_api::v0::config::{self, wasm};
 use shellrt_api::v0::create::{Request, Response};
 use shellrt_api::v0::events::Kind;
 use shellrt_api::v0::{Code, Error as WireError};
+use shellrt_plugin::create::{check_env, check_log};
 use shellrt_plugin::event;
 use shellrt_plugin::lock::Lock;
-use shellrt_plugin::log;
 use shellrt_plugin::names::{self, ModuleName};
 
 use crate::cgroup::Cgroup;
@@ -82,22 +82,6 @@ fn make(
     Ok(())
 }
 
-/// What no environment can hold.
-fn check_env(env: &BTreeMap<String, String>) -> Result<(), Error> {
-    for (key, value) in env {
-        let is_wrong = key.is_empty() || key.contains(['=', '\0']) || value.contains('\0');
-        if is_wrong {
-            let message = format!(
-                "the environment variable {key:?} can't be: a name is not empty and has no \"=\", and \
-                 neither name nor value has a NUL"
-            );
-            let error = WireError::message(Code::INVALID_REQUEST, message);
-            return Err(Error::Wire(error.with("path", "/env")));
-        }
-    }
-    Ok(())
-}
-
 /// Limits that this machine or the log can't keep are refused, never dropped.
 fn check_limits(name: &names::ModuleName, config: &wasm::Config) -> Result<(), Error> {
     if let Some(cpus) = config.cpus {
@@ -109,13 +93,6 @@ fn check_limits(name: &names::ModuleName, config: &wasm::Config) -> Result<(), E
             cpus,
         )?);
     }
-    Module::log_options(config).check().map_err(|error| {
-        let path = match error {
-            log::Error::MaxSize => "/log/max_size",
-            log::Error::MaxFiles(_) => "/log/max_files",
-            log::Error::Open { .. } | log::Error::Write { .. } => "/log",
-        };
-        config::invalid(path, &error.to_string())
-    })?;
+    check_log(&config.log)?;
     Ok(())
 }

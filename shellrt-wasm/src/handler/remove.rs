@@ -2,10 +2,11 @@
 
 use shellrt_api::v0::events::Kind;
 use shellrt_api::v0::remove::{Request, Response};
+use shellrt_plugin::stop::Grace;
 
 use crate::error::Error;
 use crate::image;
-use crate::module::stop::{ask, wait_or_kill, Patience};
+use crate::module::stop::{ask, wait_or_kill};
 use crate::module::{Module, State};
 use crate::Context;
 
@@ -21,8 +22,8 @@ pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
                 what: "runs; stop it first, or use force",
             });
         }
-        if ask(&module, Patience::None)? {
-            wait_or_kill(&module, Patience::None, context.deadline)?;
+        if ask(&module, Grace::None)? {
+            wait_or_kill(&module, Grace::None, context.deadline)?;
         }
     }
     module.remove(store)?;

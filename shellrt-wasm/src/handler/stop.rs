@@ -1,9 +1,10 @@
 //! `stop`: ends a module; one that does not run stays as it is.
 
 use shellrt_api::v0::stop::{Request, Response, DEFAULT_TIMEOUT};
+use shellrt_plugin::stop::Grace;
 
 use crate::error::Error;
-use crate::module::stop::{stop, Patience};
+use crate::module::stop::stop;
 use crate::module::Module;
 use crate::Context;
 
@@ -14,7 +15,7 @@ pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
     stop(
         &context.store,
         &module,
-        Patience::from_seconds(timeout.unwrap_or(DEFAULT_TIMEOUT)),
+        Grace::from_seconds(timeout.unwrap_or(DEFAULT_TIMEOUT)),
         context.deadline,
     )?;
     Ok(Response {})

@@ -1,9 +1,8 @@
 //! `top`: the processes of a running module, from procfs.
 
-use std::fs;
-
-use shellrt_api::v0::top::{Process, Request, Response};
+use shellrt_api::v0::top::{Request, Response};
 use shellrt_plugin::process::{self, Stat};
+use shellrt_plugin::top::{block_bytes, describe};
 
 use crate::error::Error;
 use crate::module::{Module, Now};
@@ -23,7 +22,9 @@ pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
     for identity in [&run.monitor, &run.engine] {
         match Stat::read(identity.pid) {
             Ok(stat) if stat.started == identity.started => {
-                processes.push(describe(identity.pid, &stat));
+                // Both were forked and not executed, so their command line is not their own.
+                let name = process::name(identity.pid);
+                processes.push(describe(identity.pid, &stat, name));
             }
             // It ended while we looked.
             _ => {}
@@ -50,25 +51,4 @@ pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
     processes.sort_by_key(|process| process.pid);
     answer.processes = processes;
     Ok(answer)
-}
-
-fn describe(pid: u32, stat: &Stat) -> Process {
-    let ticks_per_second = rustix::param::clock_ticks_per_second().max(1);
-    Process {
-        pid,
-        ppid: stat.parent,
-        command: process::name(pid),
-        cpu_ns: stat.cpu_ticks * (1_000_000_000 / ticks_per_second),
-        memory_bytes: stat.resident_pages * rustix::param::page_size() as u64,
-    }
-}
-
-/// What a process read from disks and wrote to them, where the kernel tells.
-fn block_bytes(pid: u32) -> (Option<u64>, Option<u64>) {
-    let text = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
-    let field = |name: &str| {
-        text.lines()
-            .find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
-    };
-    (field("read_bytes:"), field("write_bytes:"))
 }

@@ -10,8 +10,9 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
+use shellrt_plugin::pull::Patience;
+
 use self::entries::{Body, Entries, Kind};
-use super::patience::Patience;
 use crate::error::Error;
 
 /// What looking for a file needs.
@@ -75,7 +76,7 @@ impl Search<'_> {
         // A reading that ends where the patience does is not the tar's fault.
         let broken = |error: io::Error| match self.patience.check() {
             Ok(()) => self.refuse(format!("a layer can't be read: {error}")),
-            Err(end) => end,
+            Err(end) => end.into(),
         };
         let watched = Watched {
             inner: layer,

@@ -11,9 +11,9 @@ use std::time::{Duration, SystemTime};
 
 use shellrt_plugin::file;
 use shellrt_plugin::lock::Lock;
+use shellrt_plugin::pull::Patience;
 use shellrt_plugin::registry::{Descriptor, Digest};
 
-use super::patience::Patience;
 use crate::error::Error;
 use crate::store::Store;
 

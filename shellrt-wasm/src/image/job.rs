@@ -9,6 +9,7 @@ use shellrt_api::v0::events::Kind as Event;
 use shellrt_api::v0::img_pull::{Phase, Progress, Response};
 use shellrt_plugin::event;
 use shellrt_plugin::file;
+use shellrt_plugin::pull::{throttled, Patience, Report};
 use shellrt_plugin::registry::{self, Descriptor, Digest, Hasher, ImageManifest, Platform};
 
 use super::archive::Search;
@@ -17,9 +18,8 @@ use super::downloads::{Downloads, Temporary};
 use super::layout::Layout;
 use super::local;
 use super::origin::{unavailable, Origin, Resolved};
-use super::patience::Patience;
 use super::program::{collect, Held};
-use super::pull::{exists, throttled, Fetched, Pull, Report};
+use super::pull::{exists, Fetched, Pull};
 use super::record::{self, Record};
 use crate::engine::{Kind, ProgramError, Tuning};
 use crate::error::Error;

@@ -6,11 +6,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use shellrt_api::v0::img_pull::Phase;
+use shellrt_plugin::pull::Patience;
 use shellrt_plugin::registry::{self, Descriptor, Digest, Hasher, Index, Manifest};
 
 use super::downloads::{Downloads, Temporary};
 use super::origin::{is_index, Blob, Listener};
-use super::patience::Patience;
 use crate::engine::ProgramError;
 use crate::error::Error;
 

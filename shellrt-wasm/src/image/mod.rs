@@ -17,7 +17,6 @@ mod job;
 mod layout;
 mod local;
 mod origin;
-mod patience;
 mod program;
 mod pull;
 mod record;
@@ -35,7 +34,6 @@ use crate::error::Error;
 use crate::store::Store;
 
 pub use self::downloads::DOWNLOADS_KEPT;
-pub use self::patience::Patience;
 pub use self::program::{collect, compiled};
 pub use self::pull::Pull;
 pub use self::record::{all, find, remove, users, Record};

@@ -1,18 +1,17 @@
 //! Pulling an image: from its reference to a record, with everything it names on the disk.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use shellrt_api::v0::img_pull::{Phase, Policy, Progress, Request, Response};
 use shellrt_api::v0::Code;
-use shellrt_plugin::registry::{Digest, Platform, Settings};
+use shellrt_plugin::pull::{Patience, Report};
+use shellrt_plugin::registry::{Platform, Settings};
 
 use super::config::rank;
 use super::downloads::Downloads;
 use super::job::Job;
 use super::local::Directory;
 use super::origin::{Blob, Origin};
-use super::patience::Patience;
 use super::record::{self, Record};
 use super::remote::Remote;
 use super::source::Source;
@@ -30,9 +29,6 @@ pub struct Pull {
     policy: Policy,
     settings: Settings,
 }
-
-/// Who hears how it goes.
-pub type Report<'a> = dyn FnMut(Progress) + Send + 'a;
 
 impl Pull {
     /// Checks a request; nothing is looked up yet.
@@ -189,28 +185,3 @@ pub(super) fn exists(record: &Record) -> Progress {
         phase: Phase::Exists,
     }
 }
-
-/// Reports downloads, a few times a second at most: the first and the last byte always.
-pub(super) fn throttled<'a, 'b: 'a>(
-    report: &'a mut Report<'b>,
-) -> impl FnMut(&Digest, u64, u64, Phase) + Send + use<'a, 'b> {
-    let mut last: Option<(Digest, Instant)> = None;
-    move |digest, current, total, phase| {
-        let is_news = match &last {
-            Some((known, time)) => known != digest || current == total || time.elapsed() >= PAUSE,
-            None => true,
-        };
-        if is_news {
-            last = Some((digest.clone(), Instant::now()));
-            report(Progress::Layer {
-                digest: digest.to_string(),
-                current,
-                total,
-                phase,
-            });
-        }
-    }
-}
-
-/// How long a layer's progress is not reported again.
-const PAUSE: Duration = Duration::from_millis(100);

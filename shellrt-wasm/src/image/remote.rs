@@ -3,12 +3,12 @@
 use std::future::Future;
 
 use shellrt_api::v0::img_pull::Phase;
+use shellrt_plugin::pull::Patience;
 use shellrt_plugin::registry::{self, Client, Descriptor, Manifest, Reference, Settings};
 use tokio::runtime::Runtime;
 
 use super::downloads::{touch, Downloads};
 use super::origin::{Blob, Listener};
-use super::patience::Patience;
 use crate::error::Error;
 
 /// A registry's repository.
@@ -94,7 +94,7 @@ impl<'a> Remote<'a> {
         self.runtime.block_on(async {
             tokio::select! {
                 answer = answer => Ok(answer?),
-                error = self.patience.end() => Err(error),
+                error = self.patience.end() => Err(error.into()),
             }
         })
     }

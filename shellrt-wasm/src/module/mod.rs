@@ -38,9 +38,9 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use shellrt_api::v0::config::wasm::Config;
+use shellrt_plugin::attach::make_fifo;
 use shellrt_plugin::file;
 use shellrt_plugin::lock::Lock;
-use shellrt_plugin::log::Options;
 use shellrt_plugin::names::{self, ModuleName};
 use shellrt_plugin::process::Identity;
 
@@ -201,14 +201,6 @@ impl Module {
         Ok(file::write_json(&self.end_file(), &end)?)
     }
 
-    /// How its log is kept.
-    pub fn log_options(config: &Config) -> Options {
-        Options {
-            max_size: config.log.max_size.0,
-            max_files: config.log.max_files,
-        }
-    }
-
     /// Where its log lies.
     pub fn log_dir(&self) -> PathBuf {
         self.dir.join("log")
@@ -337,10 +329,4 @@ fn hidden(store: &Store) -> PathBuf {
     store
         .modules()
         .join(format!(".{}-{count}", std::process::id()))
-}
-
-fn make_fifo(path: &Path) -> Result<(), Error> {
-    let mode = rustix::fs::Mode::from_raw_mode(0o600);
-    let made = rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0);
-    made.map_err(|errno| Error::file("make", path, errno.into()))
 }

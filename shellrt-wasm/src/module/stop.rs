@@ -6,32 +6,11 @@ use rustix::process::Signal;
 use shellrt_plugin::file;
 use shellrt_plugin::hangup::Hangup;
 use shellrt_plugin::lock::Lock;
+use shellrt_plugin::stop::Grace;
 
 use super::{Module, Now};
 use crate::error::Error;
 use crate::store::Store;
-
-/// How long a program may take to end by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Patience {
-    /// No time at all.
-    None,
-    /// So long, then it is killed.
-    For(Duration),
-    /// As long as it likes.
-    Endless,
-}
-
-impl Patience {
-    /// From a request's seconds: 0 kills at once, a negative number waits without end.
-    pub fn from_seconds(seconds: i64) -> Self {
-        match u64::try_from(seconds) {
-            Ok(0) => Patience::None,
-            Ok(seconds) => Patience::For(Duration::from_secs(seconds)),
-            Err(_) => Patience::Endless,
-        }
-    }
-}
 
 /// Stops `module` and waits until it has ended; one that does not run stays as it is. The module's
 /// lock is held only while it is asked to end, so that a more urgent request can overtake.
@@ -41,21 +20,21 @@ impl Patience {
 pub fn stop(
     store: &Store,
     module: &Module,
-    patience: Patience,
+    grace: Grace,
     deadline: Option<Instant>,
 ) -> Result<(), Error> {
     {
         let _order = Lock::exclusive(&store.module_lock(&module.name), deadline)?;
-        if !ask(module, patience)? {
+        if !ask(module, grace)? {
             return Ok(());
         }
     }
-    wait_or_kill(module, patience, deadline)
+    wait_or_kill(module, grace, deadline)
 }
 
-/// Marks the module as stopped and tells its monitor, or without patience kills the engine; false
+/// Marks the module as stopped and tells its monitor, or without grace kills the engine; false
 /// where it does not run.
-pub fn ask(module: &Module, patience: Patience) -> Result<bool, Error> {
+pub fn ask(module: &Module, grace: Grace) -> Result<bool, Error> {
     let (monitor, engine) = match module.now()? {
         Now::Created | Now::Exited(..) => return Ok(false),
         Now::Running(run) => (run.monitor, Some(run.engine)),
@@ -63,7 +42,7 @@ pub fn ask(module: &Module, patience: Patience) -> Result<bool, Error> {
     };
     // The mark comes first: whatever happens then, the module is not restarted.
     file::write_file(&module.stop_mark(), b"")?;
-    if let Some(engine) = engine.filter(|_| patience == Patience::None) {
+    if let Some(engine) = engine.filter(|_| grace == Grace::None) {
         let killed = engine.signal(Signal::KILL);
         killed.map_err(|source| Error::system("kill the engine", source))?;
     }
@@ -73,20 +52,12 @@ pub fn ask(module: &Module, patience: Patience) -> Result<bool, Error> {
     Ok(true)
 }
 
-/// Waits until the module has ended; kills it when `patience` is over.
-pub fn wait_or_kill(
-    module: &Module,
-    patience: Patience,
-    deadline: Option<Instant>,
-) -> Result<(), Error> {
+/// Waits until the module has ended; kills it when `grace` is over.
+pub fn wait_or_kill(module: &Module, grace: Grace, deadline: Option<Instant>) -> Result<(), Error> {
     let hangup = Hangup::stdout();
-    let asked_until = match patience {
-        Patience::None => Some(Instant::now()),
-        Patience::For(time) => Instant::now().checked_add(time),
-        Patience::Endless => None,
-    };
+    let asked_until = grace.end();
     let until = [asked_until, deadline].into_iter().flatten().min();
-    if patience != Patience::None && module.wait_for_end(&hangup, until)? {
+    if grace != Grace::None && module.wait_for_end(&hangup, until)? {
         return Ok(());
     }
     let is_late = deadline.is_some_and(|deadline| deadline <= Instant::now());

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use shellrt_plugin::file;
 use shellrt_plugin::hangup::{Hangup, Wake};
 use shellrt_plugin::watch::Watch;
 
@@ -15,10 +16,15 @@ impl Module {
     /// # Errors
     /// [`Error::ModuleNotFound`] where it was removed meanwhile.
     pub fn watch(&self) -> Result<Watch, Error> {
-        Watch::new(&self.dir).map_err(|error| match error.is_not_found() {
+        Watch::new(&self.dir).map_err(|error| self.gone(error))
+    }
+
+    /// The error for a directory of the module that can't be used.
+    pub(super) fn gone(&self, error: file::Error) -> Error {
+        match error.is_not_found() {
             true => Error::ModuleNotFound(self.name.to_string()),
             false => error.into(),
-        })
+        }
     }
 
     /// Waits until the module has ended and will not be restarted. It answers false when `deadline`

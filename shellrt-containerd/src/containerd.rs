@@ -86,6 +86,7 @@ pub struct Containerd {
     channel: Channel,
     headers: Headers,
     place: Place,
+    pid: Option<i32>,
     deadline: Option<Instant>,
 }
 
@@ -126,7 +127,9 @@ impl Containerd {
             address: place.address.clone(),
             source,
         };
-        drop(std::os::unix::net::UnixStream::connect(&place.address).map_err(unreachable)?);
+        let socket =
+            std::os::unix::net::UnixStream::connect(&place.address).map_err(unreachable)?;
+        let daemon = rustix::net::sockopt::socket_peercred(&socket).ok();
         let channel = runtime
             .block_on(containerd_client::connect(&place.address))
             .map_err(|source| unreachable(io::Error::other(source)))?;
@@ -142,6 +145,7 @@ impl Containerd {
             channel,
             headers,
             place,
+            pid: daemon.map(|daemon| daemon.pid.as_raw_nonzero().get()),
             deadline,
         })
     }
@@ -159,6 +163,11 @@ impl Containerd {
     /// The namespace of everything that is asked.
     pub fn namespace(&self) -> &str {
         &self.place.namespace
+    }
+
+    /// The process that listens at its socket: containerd, or who holds the socket for it.
+    pub fn pid(&self) -> Option<i32> {
+        self.pid
     }
 
     /// When the request must have been answered.

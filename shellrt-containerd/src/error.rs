@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use shellrt_api::v0::{self, Code};
-use shellrt_plugin::{lock, log, names, os, registry};
+use shellrt_plugin::{attach, file, lock, log, names, os, registry};
 use tonic::Status;
 
 use crate::containerd::{ADDRESS_VARIABLE, NAMESPACE_VARIABLE};
@@ -26,6 +26,9 @@ pub enum Error {
     /// A module's log can't be used.
     #[error(transparent)]
     Log(#[from] log::Error),
+    /// The input of an `attach`.
+    #[error(transparent)]
+    Attach(#[from] attach::Error),
     /// The registry, or what it sent.
     #[error(transparent)]
     Registry(#[from] registry::Error),
@@ -148,16 +151,9 @@ pub enum Error {
         /// What is wrong with it.
         source: serde_json::Error,
     },
-    /// The operating system refuses something with a file.
-    #[error("can't {doing} {path:?}")]
-    File {
-        /// What was tried, as in "read".
-        doing: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
+    /// A file of the state can't be had or written.
+    #[error(transparent)]
+    File(#[from] file::Error),
     /// The operating system refuses something else.
     #[error("can't {doing}")]
     System {
@@ -182,11 +178,7 @@ impl Error {
 
     /// The operating system refuses something with a file.
     pub fn file(doing: &'static str, path: &Path, source: io::Error) -> Self {
-        Error::File {
-            doing,
-            path: path.to_owned(),
-            source,
-        }
+        Error::File(file::Error::new(doing, path, source))
     }
 
     /// The operating system refuses something else.
@@ -219,6 +211,7 @@ impl Error {
             Error::Name(error) => error.code(),
             Error::Lock(error) => error.code(),
             Error::Log(error) => error.code(),
+            Error::Attach(error) => error.code(),
             Error::Registry(error) => error.code(),
             Error::Unreachable { source, .. } => match os::code(source) {
                 Code::PERMISSION_DENIED => Code::PERMISSION_DENIED,
@@ -239,7 +232,8 @@ impl Error {
             Error::Timeout(_) => Code::TIMEOUT,
             Error::NoRoot | Error::Foreign { .. } => Code::PERMISSION_DENIED,
             Error::MonitorDied(_) | Error::Damaged { .. } => Code::RUNTIME_ERROR,
-            Error::File { source, .. } | Error::System { source, .. } => os::code(source),
+            Error::File(error) => error.code(),
+            Error::System { source, .. } => os::code(source),
         }
     }
 }

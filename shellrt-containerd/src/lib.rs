@@ -1,18 +1,29 @@
 //! The shellrt plugin that runs modules as containers, over containerd's own API: the table of its
 //! messages.
 
+mod cgroup;
 mod containerd;
 mod error;
+mod handler;
 mod image;
+mod lease;
+mod module;
 mod spec;
 mod store;
+mod volume;
 
 use std::cell::{OnceCell, RefCell};
+use std::ffi::OsString;
 use std::io::Read;
+use std::process::ExitCode;
 use std::time::Instant;
+
+use shellrt_api::v0::plugin::{self, Call, Reply};
+use shellrt_api::v0::{Error as WireError, Request, Response};
 
 use crate::containerd::{Containerd, Place};
 pub use crate::error::Error;
+use crate::module::{end, monitor};
 use crate::store::Store;
 
 /// What a handler needs beside its request.
@@ -41,4 +52,78 @@ impl Context {
         let containerd = Containerd::connect(self.place.clone(), self.deadline)?;
         Ok(self.connection.get_or_init(|| containerd))
     }
+}
+
+/// Serves the one request on stdin.
+pub fn serve() -> ExitCode {
+    plugin::serve(&served(), |call: Call, request| {
+        let place = Place::from_env()?;
+        let context = Context {
+            store: Store::open(&place)?,
+            place,
+            deadline: call.deadline,
+            input: RefCell::new(Some(call.input)),
+            connection: OnceCell::new(),
+        };
+        handle(&context, request).map_err(WireError::from)
+    })
+}
+
+/// The messages that this plugin serves: all.
+fn served() -> Vec<&'static str> {
+    Request::TYPES.to_vec()
+}
+
+/// Answers `request`.
+///
+/// # Errors
+/// See [`Error::code`].
+pub fn handle(context: &Context, request: Request) -> Result<Reply, Error> {
+    use handler::*;
+    Ok(match request {
+        Request::ImgPull(request) => img_pull::handle(context, request)?,
+        Request::ImgRemove(request) => {
+            Response::ImgRemove(img_remove::handle(context, request)?).into()
+        }
+        Request::Create(request) => Response::Create(create::handle(context, request)?).into(),
+        Request::Start(request) => Response::Start(start::handle(context, request)?).into(),
+        Request::Restart(request) => Response::Restart(restart::handle(context, request)?).into(),
+        Request::Remove(request) => Response::Remove(remove::handle(context, request)?).into(),
+        Request::Stop(request) => Response::Stop(stop::handle(context, request)?).into(),
+        Request::List(request) => Response::List(list::handle(context, request)?).into(),
+        Request::Status(request) => Response::Status(status::handle(context, request)?).into(),
+        Request::Logs(request) => logs::handle(context, request)?,
+        Request::Version(request) => Response::Version(version::handle(context, request)?).into(),
+        Request::Top(request) => Response::Top(top::handle(context, request)?).into(),
+        Request::SysInfo(request) => Response::SysInfo(sys_info::handle(context, request)?).into(),
+        Request::Wait(request) => Response::Wait(wait::handle(context, request)?).into(),
+        Request::Attach(request) => attach::handle(context, request)?,
+        Request::ImgList(request) => Response::ImgList(img_list::handle(context, request)?).into(),
+        Request::Exec(request) => Response::Exec(exec::handle(context, request)?).into(),
+        Request::Health(request) => Response::Health(health::handle(context, request)?).into(),
+        Request::Prune(request) => Response::Prune(prune::handle(context, request)?).into(),
+        Request::Events(request) => events::handle(context, request)?,
+    })
+}
+
+/// Runs an internal mode of this program, which it and containerd's shim start with arguments; `None`
+/// where the arguments name none.
+pub fn internal_mode(arguments: &[OsString]) -> Option<ExitCode> {
+    let [mode, argument] = arguments else {
+        return None;
+    };
+    let argument = argument.to_str()?;
+    let result = match mode.to_str()? {
+        monitor::LOGGER_MODE => monitor::logger(argument),
+        monitor::HOLDER_MODE => monitor::holder(argument),
+        end::MODE => monitor::parsed(argument).and_then(|(number, dir)| end::record(&dir, number)),
+        _ => return None,
+    };
+    Some(match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log::error!("{error}");
+            ExitCode::FAILURE
+        }
+    })
 }

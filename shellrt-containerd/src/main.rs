@@ -1,2 +1,51 @@
 //! `shellrt-containerd`: with no arguments it serves one request and exits.
-fn main() {}
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+const HELP: &str = "\
+shellrt-containerd runs modules as containers, over containerd.
+
+It takes no arguments: it reads one JSON request from stdin, answers it on stdout and exits. The
+command line over it is shellrt-driver:
+
+  shellrt-driver containerd version
+
+Environment:
+  CONTAINERD_ADDRESS        containerd's socket [/run/containerd/containerd.sock]
+  CONTAINERD_NAMESPACE      the namespace of all that is made [shellrt]
+  SHELLRT_CONTAINERD_ROOT   the state directory [/var/lib/shellrt/containerd for root, else
+                            ~/.local/share/shellrt/containerd]
+  SHELLRT_HOSTS_DIR         registry hosts, as containerd has them [/etc/containerd/certs.d]
+  RUST_LOG                  what is logged to stderr [warn]
+";
+
+fn main() -> ExitCode {
+    let level = env_logger::Env::default().default_filter_or("warn");
+    env_logger::Builder::from_env(level).init();
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if arguments.is_empty() {
+        return shellrt_containerd::serve();
+    }
+    if let Some(status) = shellrt_containerd::internal_mode(&arguments) {
+        return status;
+    }
+    let asked = arguments.len() == 1 && (arguments[0] == "--help" || arguments[0] == "-h");
+    let version = arguments.len() == 1 && (arguments[0] == "--version" || arguments[0] == "-V");
+    // A reader that is gone needs no help.
+    let _ = match (asked, version) {
+        (true, _) => std::io::stdout().write_all(HELP.as_bytes()),
+        (_, true) => writeln!(
+            std::io::stdout(),
+            "shellrt-containerd {}",
+            env!("CARGO_PKG_VERSION")
+        ),
+        _ => std::io::stderr().write_all(HELP.as_bytes()),
+    };
+    if asked || version {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(64)
+    }
+}

@@ -14,6 +14,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+use shellrt_plugin::file::make_dir;
 use shellrt_plugin::names::ModuleName;
 
 use crate::containerd::Place;
@@ -57,10 +58,13 @@ impl Store {
         Ok(store)
     }
 
-    /// The one that has the module in `dir`, for the module's own process.
-    pub fn of_module(dir: &Path) -> Option<Store> {
+    /// The one that has the module in `dir`, for the module's own process, with the module's name and
+    /// the namespace.
+    pub fn of_module(dir: &Path) -> Option<(Store, String, String)> {
+        let name = dir.file_name()?.to_str()?.to_owned();
         let root = dir.parent()?.parent()?.to_owned();
-        Some(Store { root })
+        let namespace = root.file_name()?.to_str()?.to_owned();
+        Some((Store { root }, name, namespace))
     }
 
     /// The directory itself.
@@ -119,13 +123,4 @@ fn root() -> Result<PathBuf, Error> {
     };
     // The module's own process lives elsewhere, so a relative path would change its meaning.
     std::path::absolute(&root).map_err(|source| Error::file("find", &root, source))
-}
-
-fn make_dir(path: &Path) -> Result<(), Error> {
-    use std::os::unix::fs::DirBuilderExt;
-    let made = fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path);
-    made.map_err(|source| Error::file("make", path, source))
 }

@@ -1,0 +1,11 @@
+//! `prune`.
+
+use shellrt_api::v0::prune::{Request, Response};
+
+use crate::error::Error;
+use crate::Context;
+
+/// Nothing yet.
+pub fn handle(_context: &Context, _request: Request) -> Result<Response, Error> {
+    Err(Error::HungUp)
+}

@@ -1,0 +1,15 @@
+//! `start`: starts a module; one that runs stays as it is.
+
+use shellrt_api::v0::start::{Request, Response};
+
+use crate::error::Error;
+use crate::module::{self, Module};
+use crate::Context;
+
+/// Starts a module.
+pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
+    let Request { name } = request;
+    let (module, _order) = Module::find_locked(context, &name)?;
+    module::start(&module)?;
+    Ok(Response {})
+}

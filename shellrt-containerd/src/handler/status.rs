@@ -1,0 +1,13 @@
+//! `status`: how a module is.
+
+use shellrt_api::v0::status::{Request, Response};
+
+use crate::error::Error;
+use crate::module::Module;
+use crate::Context;
+
+/// Looks.
+pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
+    let Request { name } = request;
+    Module::find(context, &name)?.status()
+}

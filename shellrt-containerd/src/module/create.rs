@@ -1,0 +1,359 @@
+//! Making a module: its snapshot, its files and its container, or nothing of them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use containerd_client::services::v1 as api;
+use containerd_client::services::v1::container::Runtime;
+use containerd_client::services::v1::snapshots::PrepareSnapshotRequest;
+use containerd_client::types::Mount;
+use prost_types::Any;
+use shellrt_api::v0::config::containerd::{Config, CONFIG_TYPE};
+use shellrt_api::v0::events::Kind;
+use shellrt_plugin::event::{self, Events};
+use shellrt_plugin::file;
+use shellrt_plugin::lock::Lock;
+use shellrt_plugin::names::ModuleName;
+
+use super::{container, remove_snapshot, Definition, Files, EXTENSION, LABEL};
+use crate::containerd::Containerd;
+use crate::error::Error;
+use crate::image::{self, Image};
+use crate::lease;
+use crate::spec::{self, Host};
+use crate::{volume, Context};
+
+/// The runtime unless the config names another.
+const RUNTIME: &str = "io.containerd.runc.v2";
+
+/// The snapshotter unless the config names another; containerd's own default.
+pub const SNAPSHOTTER: &str = "overlayfs";
+
+/// How containerd knows the runtime specification.
+const SPEC_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
+
+/// The type of runc's options.
+const OPTIONS_TYPE: &str = "containerd.runc.v1.Options";
+
+/// runc's options with nothing but `systemd_cgroup`, field 9, set.
+const SYSTEMD_CGROUP: [u8; 2] = [9 << 3, 1];
+
+/// The label by which containerd's other clients know the signal that ends a container.
+const STOP_SIGNAL_LABEL: &str = "io.containerd.image.config.stop-signal";
+
+/// How long what a killed `create` made is held; the next one of the same name takes it away.
+const LEASE: Duration = Duration::from_secs(3600);
+
+/// Makes the module `name`. The caller has checked the config for what is wrong on any machine.
+///
+/// # Errors
+/// What is wrong with the image or the config; then there is no module.
+pub fn create(
+    context: &Context,
+    name: &ModuleName,
+    env: BTreeMap<String, String>,
+    config: Config,
+) -> Result<(), Error> {
+    let containerd = context.containerd()?;
+    let order = Lock::exclusive(&context.store.module_lock(name), context.deadline)?;
+    match container(containerd, name.as_str())? {
+        Some(found) if found.labels.contains_key(LABEL) => {
+            return Err(Error::ModuleExists(name.to_string()))
+        }
+        Some(_) => return Err(Error::ForeignContainer(name.to_string())),
+        None => {}
+    }
+    let made = Draft::new(context, containerd, name, &config).make(env, &config);
+    if made.is_err() {
+        // The lock's file was made for nothing; whoever waits for it notices.
+        order.remove()?;
+    }
+    made?;
+    Events::new(context.store.root()).record(name.as_str(), Kind::Created, None);
+    Ok(())
+}
+
+/// A module that is being made.
+struct Draft<'a> {
+    context: &'a Context,
+    containerd: &'a Containerd,
+    name: &'a ModuleName,
+    files: Files,
+    snapshotter: String,
+    lease: String,
+}
+
+impl<'a> Draft<'a> {
+    fn new(
+        context: &'a Context,
+        containerd: &'a Containerd,
+        name: &'a ModuleName,
+        config: &Config,
+    ) -> Self {
+        Draft {
+            context,
+            containerd,
+            name,
+            files: Files::new(&context.store.module(name)),
+            snapshotter: config
+                .snapshotter
+                .clone()
+                .unwrap_or_else(|| SNAPSHOTTER.to_owned()),
+            lease: format!("shellrt-create-{name}"),
+        }
+    }
+
+    fn make(&self, env: BTreeMap<String, String>, config: &Config) -> Result<(), Error> {
+        let image = image::find(self.containerd, &config.image, config.platform.as_deref())?;
+        let labels = labels(&config.labels)?;
+        lease::hold(self.containerd, &self.lease, LEASE)?;
+        let made = self.make_leased(env, config, &image, labels);
+        if made.is_err() {
+            self.undo();
+        }
+        made?;
+        lease::release(&self.containerd.to_undo(), &self.lease, false)
+    }
+
+    fn make_leased(
+        &self,
+        env: BTreeMap<String, String>,
+        config: &Config,
+        image: &Image,
+        mut labels: HashMap<String, String>,
+    ) -> Result<(), Error> {
+        let leased = self.containerd.with_lease(&self.lease);
+        // What a `create` or a `remove` that was killed has left.
+        file::remove(self.files.dir())?;
+        image::unpack(&leased, image, &self.snapshotter)?;
+        let rootfs = self.prepare(&leased, &image.chain_id)?;
+        let layers = spec::user::layers(&rootfs);
+        let user = spec::user::resolve(config, &image.config.config, layers.as_ref())?;
+        make_dirs(&self.files)?;
+        let volumes = volume::prepare(self.context, &self.files, config, image, &rootfs)?;
+        let host = Host::read(self.containerd.pid());
+        let stop_signal = stop_signal(config, image);
+        labels.insert(LABEL.to_owned(), CONFIG_TYPE.to_owned());
+        labels.insert(STOP_SIGNAL_LABEL.to_owned(), stop_signal.to_string());
+        let definition = Definition {
+            created_at: event::now(),
+            config: config.clone(),
+            image: image.reference.clone(),
+            image_id: image.image_id.to_string(),
+            stop_signal,
+            hostname: spec::hostname(config, self.name.as_str(), &host)?,
+        };
+        write_etc(&self.files, &definition)?;
+        let document = spec::spec(spec::Facts {
+            name: self.name.as_str(),
+            namespace: self.containerd.namespace(),
+            config,
+            env: &env,
+            image: &image.config.config,
+            user: &user,
+            files: spec::Files {
+                resolv_conf: &self.files.resolv_conf(),
+                hosts: &self.files.hosts(),
+                hostname: &self.files.hostname(),
+            },
+            volumes: &volumes,
+            host: &host,
+        })?;
+        let json = |value: Result<Vec<u8>, serde_json::Error>| {
+            value.map_err(|source| Error::system("write the container's record", source))
+        };
+        let spec = Any {
+            type_url: SPEC_TYPE.to_owned(),
+            value: json(serde_json::to_vec(&document))?,
+        };
+        let extension = Any {
+            type_url: EXTENSION.to_owned(),
+            value: json(serde_json::to_vec(&definition))?,
+        };
+        let request = api::CreateContainerRequest {
+            container: Some(api::Container {
+                id: self.name.to_string(),
+                labels,
+                image: image.reference.clone(),
+                runtime: Some(runtime(config, &host)),
+                spec: Some(spec),
+                snapshotter: self.snapshotter.clone(),
+                snapshot_key: self.name.to_string(),
+                extensions: HashMap::from([(EXTENSION.to_owned(), extension)]),
+                ..Default::default()
+            }),
+        };
+        let created = leased.call("create the container", leased.containers().create(request));
+        match created {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_already_exists() => {
+                Err(Error::ForeignContainer(self.name.to_string()))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes the writable snapshot.
+    fn prepare(&self, leased: &Containerd, parent: &str) -> Result<Vec<Mount>, Error> {
+        let prepare = || {
+            let request = PrepareSnapshotRequest {
+                snapshotter: self.snapshotter.clone(),
+                key: self.name.to_string(),
+                parent: parent.to_owned(),
+                ..Default::default()
+            };
+            leased.call("prepare a snapshot", leased.snapshots().prepare(request))
+        };
+        match prepare() {
+            // No container has this name, so it was left by a `create` that was killed.
+            Err(error) if error.is_already_exists() => {
+                remove_snapshot(leased, &self.snapshotter, self.name.as_str())?;
+                Ok(prepare()?.mounts)
+            }
+            other => Ok(other?.mounts),
+        }
+    }
+
+    /// Nothing half-made stays.
+    fn undo(&self) {
+        let patient = self.containerd.to_undo();
+        let undone = || -> Result<(), Error> {
+            // Where the answer was lost, the container may be there and is not what was asked for.
+            if let Some(found) = container(&patient, self.name.as_str())? {
+                if !found.labels.contains_key(LABEL) {
+                    return Ok(());
+                }
+                let request = api::DeleteContainerRequest {
+                    id: self.name.to_string(),
+                };
+                patient.call("delete the container", patient.containers().delete(request))?;
+            }
+            remove_snapshot(&patient, &self.snapshotter, self.name.as_str())?;
+            lease::release(&patient, &self.lease, false)
+        };
+        if let Err(error) = undone().and(file::remove(self.files.dir()).map_err(Error::from)) {
+            log::warn!("what is left of the create of {}: {error}", self.name);
+        }
+    }
+}
+
+/// Makes the directories of a module.
+///
+/// # Errors
+/// What the operating system refuses.
+pub fn make_dirs(files: &Files) -> Result<(), Error> {
+    for dir in [files.dir().to_owned(), files.log_dir(), files.attach_dir()] {
+        file::make_dir(&dir)?;
+    }
+    Ok(())
+}
+
+/// Writes what the container finds under `/etc`, anew at every start, because the machine's resolver
+/// may be another one by then.
+///
+/// # Errors
+/// What the operating system refuses.
+pub fn write_etc(files: &Files, definition: &Definition) -> Result<(), Error> {
+    let read = |path: &str| fs::read_to_string(path).ok();
+    let host = read("/etc/resolv.conf").unwrap_or_default();
+    let upstream = read("/run/systemd/resolve/resolv.conf");
+    let texts = [
+        (
+            files.resolv_conf(),
+            spec::files::resolv_conf(&host, upstream.as_deref(), false),
+        ),
+        (files.hosts(), hosts(definition)),
+        (
+            files.hostname(),
+            spec::files::hostname(&definition.hostname),
+        ),
+    ];
+    for (path, text) in texts {
+        write_public(&path, &text)?;
+    }
+    Ok(())
+}
+
+/// With the machine's network the machine's own table, as docker has it.
+fn hosts(definition: &Definition) -> String {
+    let own = match spec::has_host_network(&definition.config) {
+        Ok(true) => fs::read_to_string("/etc/hosts").ok(),
+        _ => None,
+    };
+    own.unwrap_or_else(|| spec::files::hosts(&definition.hostname, &[]))
+}
+
+/// Writes a file that every user in the container may read.
+fn write_public(path: &Path, text: &str) -> Result<(), Error> {
+    let written = fs::write(path, text)
+        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o644)));
+    written.map_err(|source| Error::file("write", path, source))
+}
+
+/// Makes a directory that is a mount in the container, so its mode is what a program there sees.
+///
+/// # Errors
+/// What the operating system refuses.
+pub fn make_volume_dir(path: &Path) -> Result<PathBuf, Error> {
+    if let Some(parent) = path.parent() {
+        file::make_dir(parent)?;
+    }
+    match fs::DirBuilder::new().mode(0o755).create(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        made => made.map_err(|source| Error::file("make", path, source))?,
+    }
+    Ok(path.to_owned())
+}
+
+/// The labels of the container. Some have a meaning for containerd and its other clients, up to
+/// starting programs on the machine, so nobody gets these through us.
+fn labels(wanted: &BTreeMap<String, String>) -> Result<HashMap<String, String>, Error> {
+    let mut labels = HashMap::new();
+    for (key, value) in wanted {
+        let reserved = [
+            "containerd.io/",
+            "io.containerd.",
+            "io.cri-containerd",
+            "nerdctl/",
+            "shellrt.",
+        ];
+        let reason = if key.is_empty() {
+            "a label has a name"
+        } else if reserved.iter().any(|reserved| key.starts_with(reserved)) {
+            "this label has a meaning for containerd or its clients; take another name"
+        } else if key.len() + value.len() > 4096 {
+            "containerd takes 4096 bytes for a label's name and value together"
+        } else {
+            labels.insert(key.clone(), value.clone());
+            continue;
+        };
+        let place = key.replace('~', "~0").replace('/', "~1");
+        let error = shellrt_api::v0::config::invalid(&format!("/labels/{place}"), reason);
+        return Err(error.into());
+    }
+    Ok(labels)
+}
+
+fn runtime(config: &Config, host: &Host) -> Runtime {
+    let name = config.runtime.clone().unwrap_or_else(|| RUNTIME.to_owned());
+    // Other runtimes have options of their own.
+    let is_runc = name.starts_with("io.containerd.runc.");
+    let options = (is_runc && host.systemd_cgroup).then(|| Any {
+        type_url: OPTIONS_TYPE.to_owned(),
+        value: SYSTEMD_CGROUP.to_vec(),
+    });
+    Runtime { name, options }
+}
+
+/// The config's signal, else the image's, else SIGTERM. A signal of the image that nobody knows must
+/// not keep it from being run.
+fn stop_signal(config: &Config, image: &Image) -> i32 {
+    let of_image = || image.config.config.stop_signal.as_deref()?.parse().ok();
+    let signal = config.stop_signal.or_else(of_image);
+    signal.map_or(rustix::process::Signal::TERM.as_raw(), |signal| {
+        i32::from(signal.0)
+    })
+}

@@ -1,0 +1,151 @@
+//! How a run ended, and who writes it down: the module's own process tells a short-lived one, and
+//! whoever finds an end that nobody wrote does it instead.
+
+use std::path::Path;
+use std::time::Duration;
+
+use shellrt_api::v0::events::Kind;
+use shellrt_api::v0::status::End;
+use shellrt_plugin::event;
+use shellrt_plugin::event::Events;
+use shellrt_plugin::file;
+use shellrt_plugin::lock::Lock;
+use shellrt_plugin::process;
+
+use super::record::{Ended, Run};
+use super::task::{self, Phase};
+use super::Files;
+use crate::cgroup;
+use crate::containerd::{Containerd, Place};
+use crate::error::Error;
+use crate::store::Store;
+
+/// The internal mode of this program that records the end of a run and deletes its task.
+pub const MODE: &str = "end";
+
+/// How long until containerd is asked again that did not answer.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+
+/// Waits for the end of the run `number` of the module in `dir`, writes it down, and deletes the task.
+/// containerd may be down meanwhile: the module and its shim don't need it, and the end is not lost.
+///
+/// # Errors
+/// What the operating system refuses.
+pub fn record(dir: &Path, number: u64) -> Result<(), Error> {
+    // Whoever stops the module's process group must not stop this.
+    let _ = rustix::process::setsid();
+    let files = Files::new(dir);
+    let Some(run) = files.run()?.filter(|run| run.number == number) else {
+        return Ok(());
+    };
+    let Some((store, name, namespace)) = Store::of_module(dir) else {
+        return Ok(());
+    };
+    let place = Place {
+        address: run.address.clone(),
+        namespace,
+    };
+    loop {
+        let asked = Containerd::connect(place.clone(), None)
+            .and_then(|containerd| finish(&containerd, &store, &files, &name, &run));
+        match asked {
+            Err(Error::Unreachable { .. }) => {}
+            Err(error) if error.is_refusal(tonic::Code::Unavailable) => {}
+            Err(error) if error.is_refusal(tonic::Code::Unknown) => {}
+            other => return other,
+        }
+        std::thread::sleep(ASK_AGAIN);
+    }
+}
+
+fn finish(
+    containerd: &Containerd,
+    store: &Store,
+    files: &Files,
+    name: &str,
+    run: &Run,
+) -> Result<(), Error> {
+    match task::get(containerd, name)? {
+        // Somebody else has the name by now.
+        Some(task) if task.pid != run.init.pid && task.phase != Phase::Stopped => return Ok(()),
+        Some(_) => {}
+        None => {
+            write(store, files, name, lost(run)?)?;
+            return Ok(());
+        }
+    }
+    let end = match task::wait(containerd, name)? {
+        Some((code, finished_at)) => of_task(run, code, finished_at),
+        None => lost(run)?,
+    };
+    write(store, files, name, end)?;
+    task::delete(containerd, name)
+}
+
+/// Writes an end down and tells it, unless somebody did already; answers what is written.
+///
+/// # Errors
+/// What the operating system refuses.
+pub fn write(store: &Store, files: &Files, name: &str, end: Ended) -> Result<Ended, Error> {
+    let _lock = Lock::exclusive(&files.run_lock(), None)?;
+    if let Some(known) = files.end()?.filter(|known| known.number >= end.number) {
+        return Ok(known);
+    }
+    if files.run()?.is_none_or(|run| run.number != end.number) {
+        return Ok(end);
+    }
+    file::write_json(&files.end_file(), &end)?;
+    Events::new(store.root()).record(name, Kind::Exited, Some(end.exit_code));
+    Ok(end)
+}
+
+/// The end of `run`, as containerd tells it. A program can't be told from a shell that repeats the
+/// code of its child: 128 and a signal's number is taken for the signal, as everywhere.
+pub fn of_task(run: &Run, code: u32, finished_at: i64) -> Ended {
+    let kills = run.cgroup.as_deref().map_or(0, cgroup::memory_kills);
+    let signal = code
+        .checked_sub(128)
+        .filter(|signal| (1..=64).contains(signal));
+    let (end, description) = match signal {
+        Some(9) if kills > 0 => (
+            End::Memory,
+            "killed by the kernel: its memory limit was reached".to_owned(),
+        ),
+        Some(signal) => {
+            let name = process::signal_name(i32::try_from(signal).unwrap_or_default());
+            (End::Signal, format!("ended by {name}"))
+        }
+        None => (End::Exited, format!("exited with {code}")),
+    };
+    Ended {
+        number: run.number,
+        end,
+        exit_code: i64::from(code),
+        finished_at,
+        description,
+    }
+}
+
+/// The end of a run that left neither a task nor an end.
+///
+/// # Errors
+/// [`Error::System`] where the boot id can't be read.
+pub fn lost(run: &Run) -> Result<Ended, Error> {
+    let boot = process::boot_id().map_err(|source| Error::system("read the boot id", source))?;
+    let rebooted = boot != run.boot;
+    let booted = process::boot_time()
+        .ok()
+        .filter(|&time| rebooted && time > run.started_at);
+    Ok(Ended {
+        number: run.number,
+        end: End::Lost,
+        exit_code: 255,
+        finished_at: booted.unwrap_or_else(event::now),
+        description: match rebooted {
+            true => "lost at a reboot: the machine went down while it ran".to_owned(),
+            false => {
+                "lost: its shim was killed, or its task was deleted by somebody else".to_owned()
+            }
+        },
+    })
+}

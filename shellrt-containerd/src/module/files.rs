@@ -1,0 +1,122 @@
+//! The files of one module, in its directory.
+//!
+//! ```text
+//! run.json, end.json      its last run, and how that ended
+//! run.lock                held while one of the two is written
+//! monitor.json            what its own process has to know
+//! monitor.lock            held by its own process, from before its start until its end
+//! log/                    what it wrote
+//! attach/                 one FIFO for each client that listens
+//! stdin, stdout, stderr   FIFOs, where it was created with stdin
+//! stdin_closed            an attach closed its stdin for the rest of the run
+//! resolv.conf, hosts, hostname    what the container finds under /etc
+//! volumes/                volumes without a name
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use shellrt_plugin::file;
+use shellrt_plugin::lock::Lock;
+
+use super::record::{Ended, Run};
+use crate::error::Error;
+
+/// The files of one module.
+#[derive(Debug, Clone)]
+pub struct Files {
+    dir: PathBuf,
+}
+
+impl Files {
+    /// Those in `dir`.
+    pub fn new(dir: &Path) -> Self {
+        Files {
+            dir: dir.to_owned(),
+        }
+    }
+
+    /// The module's directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Its last run.
+    pub fn run(&self) -> Result<Option<Run>, Error> {
+        Ok(file::read_json(&self.run_file())?)
+    }
+
+    /// The end that was written last; it may be of the run before.
+    pub fn end(&self) -> Result<Option<Ended>, Error> {
+        Ok(file::read_json(&self.end_file())?)
+    }
+
+    pub fn run_file(&self) -> PathBuf {
+        self.dir.join("run.json")
+    }
+
+    pub fn end_file(&self) -> PathBuf {
+        self.dir.join("end.json")
+    }
+
+    /// Held while a run or an end is written.
+    pub fn run_lock(&self) -> PathBuf {
+        self.dir.join("run.lock")
+    }
+
+    /// What the module's own process has to know.
+    pub fn monitor_file(&self) -> PathBuf {
+        self.dir.join("monitor.json")
+    }
+
+    /// Held by the module's own process.
+    pub fn monitor_lock(&self) -> PathBuf {
+        self.dir.join("monitor.lock")
+    }
+
+    /// Whether the module's own process lives.
+    pub fn is_watched(&self) -> bool {
+        Lock::is_held(&self.monitor_lock()).unwrap_or(false)
+    }
+
+    pub fn log_dir(&self) -> PathBuf {
+        self.dir.join("log")
+    }
+
+    pub fn attach_dir(&self) -> PathBuf {
+        self.dir.join("attach")
+    }
+
+    pub fn stdin(&self) -> PathBuf {
+        self.dir.join("stdin")
+    }
+
+    pub fn stdout(&self) -> PathBuf {
+        self.dir.join("stdout")
+    }
+
+    pub fn stderr(&self) -> PathBuf {
+        self.dir.join("stderr")
+    }
+
+    /// The mark of a stdin that an attach closed for the rest of the run.
+    pub fn stdin_closed_mark(&self) -> PathBuf {
+        self.dir.join("stdin_closed")
+    }
+
+    pub fn resolv_conf(&self) -> PathBuf {
+        self.dir.join("resolv.conf")
+    }
+
+    pub fn hosts(&self) -> PathBuf {
+        self.dir.join("hosts")
+    }
+
+    pub fn hostname(&self) -> PathBuf {
+        self.dir.join("hostname")
+    }
+
+    /// Volumes that only this module has.
+    pub fn volumes(&self) -> PathBuf {
+        self.dir.join("volumes")
+    }
+}

@@ -1,0 +1,279 @@
+//! Modules: containers of ours. The container's record in containerd has the definition and makes the
+//! name unique, across processes and for nothing; what happens to a module stands in its directory.
+
+pub mod attach;
+pub mod create;
+pub mod end;
+pub mod exec;
+mod files;
+pub mod monitor;
+mod record;
+mod start;
+mod state;
+pub mod stop;
+pub mod task;
+mod wait;
+
+use std::collections::HashMap;
+use std::fs;
+use std::time::Instant;
+
+use containerd_client::services::v1 as api;
+use containerd_client::services::v1::snapshots as snapshots_api;
+use shellrt_plugin::file;
+use shellrt_plugin::lock::Lock;
+use shellrt_plugin::log::Options;
+use shellrt_plugin::names::{self, ModuleName};
+
+use crate::containerd::Containerd;
+use crate::error::Error;
+use crate::store::Store;
+use crate::Context;
+
+pub use files::Files;
+pub use record::Definition;
+pub use start::start;
+pub use state::{Now, State};
+
+/// The label by which our containers are found.
+pub const LABEL: &str = "shellrt.config_type";
+
+/// The extension of a container's record that has the module's [`Definition`].
+pub const EXTENSION: &str = "shellrt.module";
+
+/// A module.
+#[derive(Debug, Clone)]
+pub struct Module {
+    /// Its name, and its container's id.
+    pub name: ModuleName,
+    /// What it was made from.
+    pub definition: Definition,
+    /// Its files.
+    pub files: Files,
+    /// Which snapshotter has its root file system.
+    pub snapshotter: String,
+    /// The key of its snapshot.
+    pub snapshot: String,
+    /// Where it is.
+    pub containerd: Containerd,
+    /// The state directory that it is in.
+    pub store: Store,
+}
+
+impl Module {
+    /// Finds a module by its name.
+    ///
+    /// # Errors
+    /// [`Error::ModuleNotFound`], also where the container is not one of ours.
+    pub fn find(context: &Context, name: &str) -> Result<Module, Error> {
+        let name = names::check(name)?;
+        let containerd = context.containerd()?;
+        match container(containerd, name.as_str())? {
+            Some(container) if container.labels.contains_key(LABEL) => {
+                Module::of(context, containerd, name, container)
+            }
+            _ => Err(Error::ModuleNotFound(name.to_string())),
+        }
+    }
+
+    /// Finds a module by its name, and takes the lock of everything that changes it.
+    ///
+    /// # Errors
+    /// As [`Module::find`].
+    pub fn find_locked(context: &Context, name: &str) -> Result<(Module, Lock), Error> {
+        let checked = names::check(name)?;
+        // Without this look a lock's file would be made for every wrong name.
+        Module::find(context, name)?;
+        let lock = Lock::exclusive(&context.store.module_lock(&checked), context.deadline)?;
+        match Module::find(context, name) {
+            Ok(module) => Ok((module, lock)),
+            Err(error) => {
+                // It was removed while we waited.
+                if matches!(error, Error::ModuleNotFound(_)) {
+                    lock.remove()?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// All modules, sorted by their names: one call.
+    ///
+    /// # Errors
+    /// [`Error::Runtime`], [`Error::Damaged`].
+    pub fn all(context: &Context) -> Result<Vec<Module>, Error> {
+        let containerd = context.containerd()?;
+        let request = api::ListContainersRequest {
+            filters: vec![format!("labels.{LABEL:?}")],
+        };
+        let answer =
+            containerd.call("list the containers", containerd.containers().list(request))?;
+        let mut modules = Vec::new();
+        for container in answer.containers {
+            let name = names::check(&container.id)?;
+            modules.push(Module::of(context, containerd, name, container)?);
+        }
+        modules.sort_by(|one, other| one.name.as_str().cmp(other.name.as_str()));
+        Ok(modules)
+    }
+
+    fn of(
+        context: &Context,
+        containerd: &Containerd,
+        name: ModuleName,
+        container: api::Container,
+    ) -> Result<Module, Error> {
+        let record = container.extensions.get(EXTENSION);
+        let bytes = record
+            .map(|record| record.value.as_slice())
+            .unwrap_or_default();
+        let definition = serde_json::from_slice(bytes).map_err(|source| Error::Damaged {
+            name: name.to_string(),
+            source,
+        })?;
+        Ok(Module {
+            files: Files::new(&context.store.module(&name)),
+            name,
+            definition,
+            snapshotter: container.snapshotter,
+            snapshot: container.snapshot_key,
+            containerd: containerd.clone(),
+            store: context.store.clone(),
+        })
+    }
+
+    /// Removes the module, which does not run: its task, its container, its snapshot, its files, in an
+    /// order in which whatever comes between leaves nothing that stays.
+    ///
+    /// # Errors
+    /// [`Error::Runtime`].
+    pub fn remove(&self) -> Result<(), Error> {
+        let containerd = &self.containerd;
+        task::delete(containerd, self.name.as_str())?;
+        let request = api::DeleteContainerRequest {
+            id: self.name.to_string(),
+        };
+        let deleted = containerd.call(
+            "delete the container",
+            containerd.containers().delete(request),
+        );
+        deleted.or_else(|error| {
+            if error.is_not_found() {
+                Ok(())
+            } else {
+                Err(error)
+            }
+        })?;
+        // From here on there is no such module; what is left nobody refers to, so a garbage collection
+        // or a later `create` of the same name would get it too.
+        remove_snapshot(containerd, &self.snapshotter, &self.snapshot)?;
+        Ok(file::remove(self.files.dir())?)
+    }
+
+    /// How its log is kept.
+    pub fn log_options(&self) -> Options {
+        let log = &self.definition.config.log;
+        Options {
+            max_size: log.max_size.0,
+            max_files: log.max_files,
+        }
+    }
+}
+
+/// The names of all modules, sorted.
+///
+/// # Errors
+/// [`Error::Runtime`].
+pub fn names(context: &Context) -> Result<Vec<String>, Error> {
+    let modules = Module::all(context)?.into_iter();
+    Ok(modules.map(|module| module.name.to_string()).collect())
+}
+
+/// The container with this id, whoever made it.
+///
+/// # Errors
+/// [`Error::Runtime`].
+pub fn container(containerd: &Containerd, id: &str) -> Result<Option<api::Container>, Error> {
+    let request = api::GetContainerRequest { id: id.to_owned() };
+    match containerd.call("look at a container", containerd.containers().get(request)) {
+        Ok(answer) => Ok(answer.container),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes a snapshot; what is gone is removed already.
+///
+/// # Errors
+/// [`Error::Runtime`].
+pub fn remove_snapshot(containerd: &Containerd, snapshotter: &str, key: &str) -> Result<(), Error> {
+    let request = snapshots_api::RemoveSnapshotRequest {
+        snapshotter: snapshotter.to_owned(),
+        key: key.to_owned(),
+    };
+    let removed = containerd.call("remove a snapshot", containerd.snapshots().remove(request));
+    removed.or_else(|error| {
+        if error.is_not_found() {
+            Ok(())
+        } else {
+            Err(error)
+        }
+    })
+}
+
+/// The modules that use the image `reference`.
+///
+/// # Errors
+/// [`Error::Runtime`].
+pub fn users(context: &Context, reference: &str) -> Result<Vec<String>, Error> {
+    let modules = Module::all(context)?.into_iter();
+    Ok(modules
+        .filter(|module| module.definition.image == reference)
+        .map(|module| module.name.to_string())
+        .collect())
+}
+
+/// How all modules are: two calls, whatever their number.
+///
+/// # Errors
+/// [`Error::Runtime`].
+pub fn all_with_tasks(
+    context: &Context,
+) -> Result<(Vec<Module>, HashMap<String, task::Task>), Error> {
+    let modules = Module::all(context)?;
+    // After the containers: a module whose task is not in this list has none.
+    let tasks = task::list(context.containerd()?)?;
+    Ok((modules, tasks))
+}
+
+/// Removes the directories of modules that containerd does not know, if they have not changed for
+/// `age`: a `create` or a `remove` was killed. Answers the bytes.
+///
+/// # Errors
+/// What the operating system refuses.
+pub fn remove_leftovers(context: &Context, age: std::time::Duration) -> Result<u64, Error> {
+    let known = names(context)?;
+    let mut bytes = 0;
+    let dir = context.store.modules();
+    let entries = fs::read_dir(&dir).map_err(|source| Error::file("list", &dir, source))?;
+    for entry in entries.flatten() {
+        let path = entry.path();
+        let Ok(name) = names::check(&entry.file_name().to_string_lossy()) else {
+            continue;
+        };
+        if known.iter().any(|known| known == name.as_str()) || file::age(&path) < age {
+            continue;
+        }
+        // Somebody may be creating it in this moment.
+        let soon = Some(Instant::now());
+        let Ok(lock) = Lock::exclusive(&context.store.module_lock(&name), soon) else {
+            continue;
+        };
+        if container(context.containerd()?, name.as_str())?.is_none() {
+            bytes += file::size(&path);
+            file::remove(&path)?;
+            lock.remove()?;
+        }
+    }
+    Ok(bytes)
+}

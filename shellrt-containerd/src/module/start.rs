@@ -1,0 +1,260 @@
+//! Starting a module: its own process first, then its task.
+
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use containerd_client::services::v1 as api;
+use containerd_client::services::v1::snapshots::MountsRequest;
+use containerd_client::types::Mount;
+use shellrt_api::v0::events::Kind;
+use shellrt_plugin::attach::make_fifo;
+use shellrt_plugin::event::{self, Events};
+use shellrt_plugin::file;
+use shellrt_plugin::lock::Lock;
+use shellrt_plugin::process::{self, Identity};
+
+use super::record::{Ended, Run};
+use super::state::Now;
+use super::task::{self, Phase};
+use super::{create, monitor, Module};
+use crate::cgroup;
+use crate::error::Error;
+
+/// Starts `module`; one that runs stays as it is. The caller holds the module's lock.
+///
+/// # Errors
+/// Why it can't be started, in the runtime's own words; then it is as it was before.
+pub fn start(module: &Module) -> Result<(), Error> {
+    if let Now::Running(_) = module.now()? {
+        return Ok(());
+    }
+    // An end is written by now, so nothing is lost with the task.
+    clear(module)?;
+    create::make_dirs(&module.files)?;
+    create::write_etc(&module.files, &module.definition)?;
+    file::remove(&module.files.stdin_closed_mark())?;
+    let before = (module.files.run()?, module.files.end()?);
+    let last = before.0.as_ref().map_or(0, |run| run.number);
+    let number = last.max(before.1.as_ref().map_or(0, |end| end.number)) + 1;
+    file::write_json(&module.files.monitor_file(), &monitor::Orders::of(module))?;
+    let streams = match module.definition.config.stdin {
+        true => hold(module, number)?,
+        false => log_to(module, number)?,
+    };
+    let started = run(module, number, streams);
+    if started.is_err() {
+        undo(module, before);
+    }
+    started?;
+    Events::new(module.store.root()).record(module.name.as_str(), Kind::Started, None);
+    Ok(())
+}
+
+/// Where the streams of a task lead.
+struct Streams {
+    stdin: String,
+    stdout: String,
+    stderr: String,
+}
+
+/// Makes the task, writes the run down, and lets the program begin.
+fn run(module: &Module, number: u64, streams: Streams) -> Result<(), Error> {
+    let containerd = &module.containerd;
+    let id = module.name.to_string();
+    let request = api::CreateTaskRequest {
+        container_id: id.clone(),
+        rootfs: rootfs(module)?,
+        stdin: streams.stdin,
+        stdout: streams.stdout,
+        stderr: streams.stderr,
+        terminal: module.definition.config.tty,
+        ..Default::default()
+    };
+    let pid = create_task(module, request)?;
+    let boot = process::boot_id().map_err(|source| Error::system("read the boot id", source))?;
+    let run = Run {
+        number,
+        started_at: event::now(),
+        boot,
+        init: Identity::of(pid)
+            .map_err(|source| Error::system("read the program's start time", source))?,
+        cgroup: cgroup::memory_dir(pid),
+        address: containerd.address().to_owned(),
+    };
+    {
+        let _lock = Lock::exclusive(&module.files.run_lock(), containerd.deadline())?;
+        file::write_json(&module.files.run_file(), &run)?;
+    }
+    let request = api::StartRequest {
+        container_id: id,
+        ..Default::default()
+    };
+    containerd.call("start the task", containerd.tasks().start(request))?;
+    Ok(())
+}
+
+fn create_task(module: &Module, request: api::CreateTaskRequest) -> Result<u32, Error> {
+    let containerd = &module.containerd;
+    let create = || {
+        containerd.call(
+            "create the task",
+            containerd.tasks().create(request.clone()),
+        )
+    };
+    let created = match create() {
+        // The runtime has something under this name that containerd does not know: its state
+        // directory was lost and the runtime's was not.
+        Err(Error::Runtime { source, .. }) if source.words.contains("already exists") => {
+            forget(module)?;
+            create()
+        }
+        other => other,
+    };
+    Ok(created?.pid)
+}
+
+/// Makes runc forget a container that containerd does not know.
+fn forget(module: &Module) -> Result<(), Error> {
+    let name = module.name.as_str();
+    // The root is fixed in containerd's shim for runc.
+    let root = PathBuf::from("/run/containerd/runc").join(module.containerd.namespace());
+    let status = Command::new("runc")
+        .arg("--root")
+        .arg(root)
+        .args(["delete", "--force", name])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    match status {
+        Ok(_) => Ok(()),
+        Err(source) => Err(Error::system("run runc delete", source)),
+    }
+}
+
+/// The mounts of its root file system.
+fn rootfs(module: &Module) -> Result<Vec<Mount>, Error> {
+    let containerd = &module.containerd;
+    let request = MountsRequest {
+        snapshotter: module.snapshotter.clone(),
+        key: module.snapshot.clone(),
+    };
+    let answer = containerd.call(
+        "find the module's snapshot",
+        containerd.snapshots().mounts(request),
+    )?;
+    Ok(answer.mounts)
+}
+
+/// Deletes what is left of the last run's task.
+fn clear(module: &Module) -> Result<(), Error> {
+    let name = module.name.as_str();
+    let Some(task) = module.task()? else {
+        return Ok(());
+    };
+    if task.phase == Phase::Created {
+        // Somebody who started it was killed before it ran.
+        let signal = rustix::process::Signal::KILL.as_raw();
+        task::kill(&module.containerd, name, signal, true)?;
+        task::wait(&module.containerd, name)?;
+    }
+    task::delete(&module.containerd, name)
+}
+
+/// After a start that failed the module is as it was.
+fn undo(module: &Module, (run, end): (Option<Run>, Option<Ended>)) {
+    let patient = Module {
+        containerd: module.containerd.to_undo(),
+        ..module.clone()
+    };
+    let undone = clear(&patient).and_then(|()| {
+        let files = &module.files;
+        let _lock = Lock::exclusive(&files.run_lock(), None)?;
+        match run {
+            Some(run) => file::write_json(&files.run_file(), &run)?,
+            None => file::remove(&files.run_file())?,
+        }
+        // A run that never began has no end either.
+        Ok(match end {
+            Some(end) => file::write_json(&files.end_file(), &end)?,
+            None => file::remove(&files.end_file())?,
+        })
+    });
+    if let Err(error) = undone {
+        log::warn!("what is left of the start of {}: {error}", module.name);
+    }
+}
+
+/// containerd's shim starts this program to keep the log, with pipes from the module.
+fn log_to(module: &Module, number: u64) -> Result<Streams, Error> {
+    let program = std::env::current_exe()
+        .map_err(|source| Error::system("find the path of this program", source))?;
+    let uri = format!(
+        "binary://{}?{}={}",
+        escaped(&program.to_string_lossy()),
+        monitor::LOGGER_MODE,
+        escaped(&monitor::argument(module.files.dir(), number)),
+    );
+    Ok(Streams {
+        stdin: String::new(),
+        stdout: uri.clone(),
+        stderr: uri,
+    })
+}
+
+/// Starts a copy of this program that holds the FIFOs of a module with stdin: the scheme that starts
+/// one for us has none.
+fn hold(module: &Module, number: u64) -> Result<Streams, Error> {
+    let files = &module.files;
+    for path in [files.stdin(), files.stdout(), files.stderr()] {
+        if !path.exists() {
+            make_fifo(&path)?;
+        }
+    }
+    let mut holder = Command::new("/proc/self/exe");
+    holder
+        .arg0(format!("shellrt {}", module.name))
+        .arg(monitor::HOLDER_MODE)
+        .arg(monitor::argument(files.dir(), number))
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let mut holder = holder
+        .spawn()
+        .map_err(|source| Error::system("start a process", source))?;
+    let mut ready = [0];
+    let said = holder
+        .stdout
+        .take()
+        .map(|mut stdout| stdout.read(&mut ready));
+    if !matches!(said, Some(Ok(1))) {
+        return Err(Error::MonitorDied(module.name.to_string()));
+    }
+    let text = |path: PathBuf| path.to_string_lossy().into_owned();
+    Ok(Streams {
+        stdin: text(files.stdin()),
+        stdout: text(files.stdout()),
+        // A terminal has one stream.
+        stderr: match module.definition.config.tty {
+            true => String::new(),
+            false => text(files.stderr()),
+        },
+    })
+}
+
+/// `text` with everything escaped that means something in a URI.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for &byte in text.as_bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' => {
+                escaped.push(char::from(byte));
+            }
+            _ => escaped.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    escaped
+}

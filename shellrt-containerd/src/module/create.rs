@@ -13,6 +13,7 @@ use containerd_client::types::Mount;
 use prost_types::Any;
 use shellrt_api::v0::config::containerd::{Config, CONFIG_TYPE};
 use shellrt_api::v0::events::Kind;
+use shellrt_plugin::attach::make_fifo;
 use shellrt_plugin::event::{self, Events};
 use shellrt_plugin::file;
 use shellrt_plugin::lock::Lock;
@@ -132,7 +133,7 @@ impl<'a> Draft<'a> {
         let rootfs = self.prepare(&leased, &image.chain_id)?;
         let layers = spec::user::layers(&rootfs);
         let user = spec::user::resolve(config, &image.config.config, layers.as_ref())?;
-        make_dirs(&self.files)?;
+        make_dirs(&self.files, config)?;
         let volumes = volume::prepare(self.context, &self.files, config, image, &rootfs)?;
         let host = Host::read(self.containerd.pid());
         let stop_signal = stop_signal(config, image);
@@ -240,13 +241,21 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// Makes the directories of a module.
+/// Makes the directories of a module, and its FIFOs where it has stdin: what is attached before the
+/// first start finds them.
 ///
 /// # Errors
 /// What the operating system refuses.
-pub fn make_dirs(files: &Files) -> Result<(), Error> {
+pub fn make_dirs(files: &Files, config: &Config) -> Result<(), Error> {
     for dir in [files.dir().to_owned(), files.log_dir(), files.attach_dir()] {
         file::make_dir(&dir)?;
+    }
+    if config.stdin {
+        for path in [files.stdin(), files.stdout(), files.stderr()] {
+            if !path.exists() {
+                make_fifo(&path)?;
+            }
+        }
     }
     Ok(())
 }

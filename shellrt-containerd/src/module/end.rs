@@ -65,19 +65,20 @@ fn finish(
     name: &str,
     run: &Run,
 ) -> Result<(), Error> {
-    match task::get(containerd, name)? {
+    let end = match task::get(containerd, name)? {
         // Somebody else has the name by now.
         Some(task) if task.pid != run.init.pid && task.phase != Phase::Stopped => return Ok(()),
-        Some(_) => {}
-        None => {
-            write(store, files, name, lost(run)?)?;
-            return Ok(());
-        }
-    }
-    let end = match task::wait(containerd, name)? {
-        Some((code, finished_at)) => of_task(run, code, finished_at),
+        Some(_) => match task::wait(containerd, name)? {
+            Some((code, finished_at)) => of_task(run, code, finished_at),
+            None => lost(run)?,
+        },
         None => lost(run)?,
     };
+    // From the end on the module may be started again, and that waits for this.
+    let _task = Lock::exclusive(&files.task_lock(), None)?;
+    if files.run()?.as_ref() != Some(run) {
+        return Ok(());
+    }
     write(store, files, name, end)?;
     task::delete(containerd, name)
 }

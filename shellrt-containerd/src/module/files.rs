@@ -3,6 +3,7 @@
 //! ```text
 //! run.json, end.json      its last run, and how that ended
 //! run.lock                held while one of the two is written
+//! task.lock               held while its task is made or deleted
 //! monitor.json            what its own process has to know
 //! monitor.lock            held by its own process, from before its start until its end
 //! log/                    what it wrote
@@ -61,6 +62,11 @@ impl Files {
     /// Held while a run or an end is written.
     pub fn run_lock(&self) -> PathBuf {
         self.dir.join("run.lock")
+    }
+
+    /// Held while a task is made or deleted.
+    pub fn task_lock(&self) -> PathBuf {
+        self.dir.join("task.lock")
     }
 
     /// What the module's own process has to know.

@@ -149,7 +149,12 @@ impl Module {
     /// [`Error::Runtime`].
     pub fn remove(&self) -> Result<(), Error> {
         let containerd = &self.containerd;
-        task::delete(containerd, self.name.as_str())?;
+        if self.files.dir().exists() {
+            let _task = Lock::exclusive(&self.files.task_lock(), containerd.deadline())?;
+            task::delete(containerd, self.name.as_str())?;
+        } else {
+            task::delete(containerd, self.name.as_str())?;
+        }
         let request = api::DeleteContainerRequest {
             id: self.name.to_string(),
         };

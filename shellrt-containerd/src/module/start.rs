@@ -9,7 +9,6 @@ use containerd_client::services::v1 as api;
 use containerd_client::services::v1::snapshots::MountsRequest;
 use containerd_client::types::Mount;
 use shellrt_api::v0::events::Kind;
-use shellrt_plugin::attach::make_fifo;
 use shellrt_plugin::event::{self, Events};
 use shellrt_plugin::file;
 use shellrt_plugin::lock::Lock;
@@ -30,9 +29,12 @@ pub fn start(module: &Module) -> Result<(), Error> {
     if let Now::Running(_) = module.now()? {
         return Ok(());
     }
+    // Whoever deletes the last task has this, and a delete that goes on would take away from the new
+    // task what has the same name.
+    let _task = Lock::exclusive(&module.files.task_lock(), module.containerd.deadline())?;
     // An end is written by now, so nothing is lost with the task.
     clear(module)?;
-    create::make_dirs(&module.files)?;
+    create::make_dirs(&module.files, &module.definition.config)?;
     create::write_etc(&module.files, &module.definition)?;
     file::remove(&module.files.stdin_closed_mark())?;
     let before = (module.files.run()?, module.files.end()?);
@@ -208,11 +210,6 @@ fn log_to(module: &Module, number: u64) -> Result<Streams, Error> {
 /// one for us has none.
 fn hold(module: &Module, number: u64) -> Result<Streams, Error> {
     let files = &module.files;
-    for path in [files.stdin(), files.stdout(), files.stderr()] {
-        if !path.exists() {
-            make_fifo(&path)?;
-        }
-    }
     let mut holder = Command::new("/proc/self/exe");
     holder
         .arg0(format!("shellrt {}", module.name))

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use shellrt_api::v0::config::containerd::CONFIG_TYPE;
 use shellrt_api::v0::status::{self, Status};
 
+use shellrt_plugin::lock::Lock;
+
 use super::record::{Ended, Run};
 use super::task::{self, Phase, Task};
 use super::{end, Module};
@@ -119,6 +121,12 @@ impl Module {
         }
         let end = end::of_task(&run, task.exit_code, task.finished_at);
         let end = end::write(&self.store, &self.files, self.name.as_str(), end)?;
+        // Nobody else will, and a shim is there as long as its task.
+        if let Ok(Some(_task)) = Lock::try_exclusive(&self.files.task_lock()) {
+            if self.files.run()?.as_ref() == Some(&run) {
+                task::delete(&self.containerd, self.name.as_str())?;
+            }
+        }
         Ok(Now::Exited(run, end))
     }
 

@@ -60,6 +60,38 @@ fn the_try_it_command_prints_what_the_readme_shows() {
     assert_eq!(without_times(&printed), without_times(shown), "{errors}");
 }
 
+/// Every command line for the driver, in the transcripts and in the table for people who come from
+/// other tools, is one that it understands; a dry run starts nothing.
+#[test]
+fn every_command_of_the_driver_can_be_typed() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let typed = readme
+        .lines()
+        .filter_map(|line| line.strip_prefix("$ shellrt-driver "));
+    let table = readme.split("\n## Coming from").nth(1).unwrap();
+    let table = table.split("\n## ").next().unwrap();
+    let cells = table.lines().filter_map(|line| line.strip_prefix("| `"));
+    let cells = cells.map(|row| row.split("` |").next().unwrap());
+    let lines: Vec<String> = typed
+        .map(str::to_owned)
+        .chain(cells.map(|cell| format!("containerd {cell}")))
+        .collect();
+    assert!(lines.len() > 30, "{lines:?}");
+    let driver = tests::binaries::program("shellrt-driver");
+    for line in lines {
+        let output = Command::new("sh")
+            .arg("-c")
+            .arg(format!("exec \"$0\" --dry-run {line}"))
+            .arg(&driver)
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{line}: {errors}");
+        let sent: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(sent["_version"], "0.1.0", "{line}: {sent}");
+    }
+}
+
 #[test]
 fn the_embedding_example_is_a_file_and_runs() {
     let file = root().join("shellrt-api/examples/embed.rs");

@@ -129,6 +129,14 @@ const LINES: &[(&str, &str)] = &[
         r#""_type":"create","name":"NAME","env":{},"config_type":"wasm","config":{"image":"IMAGE","mounts":[{"read_only":true,"source":"/srv/data","target":"/data","type":"bind"},{"read_only":false,"source":"/srv/out","target":"/out","type":"bind"}]}"#,
     ),
     (
+        "PLUGIN create containerd NAME IMAGE -u 33:33 --volume data:/data --cap-drop ALL --pids-limit -1 --stop-timeout 30 -t -- -v",
+        r#""_type":"create","name":"NAME","env":{},"config_type":"containerd","config":{"cap_drop":["ALL"],"command":["-v"],"image":"IMAGE","mounts":[{"source":"data","target":"/data","type":"volume"}],"pids_limit":-1,"stop_grace_period":30,"tty":true,"user":"33:33"}"#,
+    ),
+    (
+        "PLUGIN create containerd NAME IMAGE --entrypoint /bin/sh --mount /srv:/a:ro --tmpfs /run",
+        r#""_type":"create","name":"NAME","env":{},"config_type":"containerd","config":{"entrypoint":["/bin/sh"],"image":"IMAGE","mounts":[{"read_only":true,"source":"/srv","target":"/a","type":"bind"}],"tmpfs":["/run"]}"#,
+    ),
+    (
         "--timeout 1.5 PLUGIN list",
         r#""_type":"list","_deadline_ms":1500"#,
     ),

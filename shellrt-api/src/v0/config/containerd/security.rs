@@ -182,7 +182,18 @@ mod tests {
     /// The numbers of `linux/capability.h`.
     #[test]
     fn capabilities() {
-        for (number, name) in [(0, "CHOWN"), (21, "SYS_ADMIN"), (27, "MKNOD"), (39, "BPF")] {
+        for (number, name) in [
+            (0, "CHOWN"),
+            (3, "FOWNER"),
+            (4, "FSETID"),
+            (8, "SETPCAP"),
+            (13, "NET_RAW"),
+            (21, "SYS_ADMIN"),
+            (27, "MKNOD"),
+            (31, "SETFCAP"),
+            (39, "BPF"),
+            (40, "CHECKPOINT_RESTORE"),
+        ] {
             assert_eq!(CAPABILITIES[number], format!("CAP_{name}"));
             assert_eq!(capability(name), Some(CAPABILITIES[number]));
         }

@@ -364,17 +364,20 @@ mod tests {
     #[test]
     fn the_end_of_a_run_is_not_the_end_of_the_stream() {
         let dir = tempfile::tempdir().unwrap();
-        let (mut attached, ended) = attach(dir.path(), BOTH);
-        for word in [b"first ", b"second"] {
-            let mut listeners = Listeners::new(dir.path()).unwrap();
-            listeners.send(Stream::Stdout, word);
-            drop(listeners);
-            let mut text = [0; 6];
-            attached.read_exact(&mut text).unwrap();
-            assert_eq!(&text, word);
-        }
-        ended.store(true, Ordering::SeqCst);
-        assert_eq!(attached.read(&mut [0; 6]).unwrap(), 0);
+        let path = dir.path().to_owned();
+        let mut words = vec![&b" second"[..], b" third"].into_iter();
+        // Each run ends before anybody reads what it wrote.
+        let run = move |word| Listeners::new(&path).unwrap().send(Stream::Stdout, word);
+        let next_run = run.clone();
+        let soon = Some(Instant::now() + Duration::from_secs(60));
+        let is_ended = move || Ok(words.next().map(&next_run).is_none());
+        let attached = Attached::new(dir.path(), dir.path(), BOTH, soon, is_ended);
+        let mut attached = attached.unwrap();
+        attached.hangup = Hangup::of(tempfile::tempfile().unwrap().into());
+        run(b"first");
+        let mut text = String::new();
+        attached.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "first second third");
     }
 
     #[test]

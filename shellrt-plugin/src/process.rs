@@ -181,6 +181,8 @@ pub fn command_line(pid: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::{command_line, name, signal_name, Identity, Stat};
+    use std::io::{Read, Write};
+    use std::process::Stdio;
 
     #[test]
     fn stat_with_a_hostile_name() {
@@ -208,21 +210,24 @@ mod tests {
 
     #[test]
     fn a_process_has_a_name_and_a_command_line() {
-        let mut child = std::process::Command::new("sleep")
-            .args(["1000", ""])
+        let mut child = std::process::Command::new("cat")
+            .args(["-", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        // Until the program is executed it is a copy of this one.
-        while name(child.id()) != "sleep" {
-            std::thread::yield_now();
-        }
-        assert_eq!(command_line(child.id()), "sleep 1000 ");
+        // Until the program answers, the process may still be a copy of this one.
+        let (mut input, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        input.write_all(b"\n").unwrap();
+        output.read_exact(&mut [0]).unwrap();
+        assert_eq!(name(child.id()), "cat");
+        assert_eq!(command_line(child.id()), "cat - -");
         child.kill().unwrap();
         // One that ended has no arguments any more, but still a name.
         while !Stat::read(child.id()).unwrap().is_dead {
             std::thread::yield_now();
         }
-        assert_eq!(command_line(child.id()), "sleep");
+        assert_eq!(command_line(child.id()), "cat");
         child.wait().unwrap();
         assert_eq!(command_line(child.id()), "");
     }

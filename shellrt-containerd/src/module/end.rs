@@ -150,3 +150,70 @@ pub fn lost(run: &Run) -> Result<Ended, Error> {
         },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use shellrt_api::v0::status::End;
+    use shellrt_plugin::process::{boot_id, Identity};
+
+    use super::{lost, of_task};
+    use crate::module::record::Run;
+
+    fn run(boot: &str, cgroup: Option<PathBuf>) -> Run {
+        Run {
+            number: 7,
+            started_at: 1,
+            boot: boot.to_owned(),
+            init: Identity { pid: 1, started: 1 },
+            cgroup,
+            address: PathBuf::from("/run/containerd/containerd.sock"),
+        }
+    }
+
+    #[test]
+    fn a_code_above_128_is_a_signal() {
+        let end = |code| {
+            let end = of_task(&run("b", None), code, 5);
+            assert_eq!((end.number, end.finished_at), (7, 5));
+            (end.end, end.exit_code, end.description)
+        };
+        let words = |text: &str| text.to_owned();
+        assert_eq!(end(0), (End::Exited, 0, words("exited with 0")));
+        assert_eq!(end(125), (End::Exited, 125, words("exited with 125")));
+        assert_eq!(end(128), (End::Exited, 128, words("exited with 128")));
+        assert_eq!(end(143), (End::Signal, 143, words("ended by SIGTERM")));
+        assert_eq!(end(137), (End::Signal, 137, words("ended by SIGKILL")));
+        assert_eq!(end(255), (End::Exited, 255, words("exited with 255")));
+    }
+
+    #[test]
+    fn a_kill_at_the_memory_limit_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = run("b", Some(dir.path().to_owned()));
+        std::fs::write(
+            dir.path().join("memory.oom_control"),
+            "under_oom 0\noom_kill 0\n",
+        )
+        .unwrap();
+        assert_eq!(of_task(&run, 137, 5).end, End::Signal);
+        std::fs::write(
+            dir.path().join("memory.oom_control"),
+            "under_oom 0\noom_kill 1\n",
+        )
+        .unwrap();
+        assert_eq!(of_task(&run, 137, 5).end, End::Memory);
+        // A child was killed, and the program ended by itself.
+        assert_eq!(of_task(&run, 1, 5).end, End::Exited);
+    }
+
+    #[test]
+    fn a_lost_run_says_whether_the_machine_went_down() {
+        let here = lost(&run(&boot_id().unwrap(), None)).unwrap();
+        assert_eq!((here.end, here.exit_code), (End::Lost, 255));
+        assert!(here.description.contains("shim"), "{here:?}");
+        let before = lost(&run("another boot", None)).unwrap();
+        assert!(before.description.contains("reboot"), "{before:?}");
+    }
+}

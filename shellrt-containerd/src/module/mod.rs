@@ -22,7 +22,6 @@ use containerd_client::services::v1 as api;
 use containerd_client::services::v1::snapshots as snapshots_api;
 use shellrt_plugin::file;
 use shellrt_plugin::lock::Lock;
-use shellrt_plugin::log::Options;
 use shellrt_plugin::names::{self, ModuleName};
 
 use crate::containerd::Containerd;
@@ -149,12 +148,16 @@ impl Module {
     /// [`Error::Runtime`].
     pub fn remove(&self) -> Result<(), Error> {
         let containerd = &self.containerd;
-        if self.files.dir().exists() {
-            let _task = Lock::exclusive(&self.files.task_lock(), containerd.deadline())?;
-            task::delete(containerd, self.name.as_str())?;
-        } else {
-            task::delete(containerd, self.name.as_str())?;
-        }
+        // Its files may have been lost; then nobody else deletes its task either.
+        let lock = match self.files.dir().exists() {
+            true => Some(Lock::exclusive(
+                &self.files.task_lock(),
+                containerd.deadline(),
+            )?),
+            false => None,
+        };
+        task::delete(containerd, self.name.as_str())?;
+        drop(lock);
         let request = api::DeleteContainerRequest {
             id: self.name.to_string(),
         };
@@ -173,15 +176,6 @@ impl Module {
         // or a later `create` of the same name would get it too.
         remove_snapshot(containerd, &self.snapshotter, &self.snapshot)?;
         Ok(file::remove(self.files.dir())?)
-    }
-
-    /// How its log is kept.
-    pub fn log_options(&self) -> Options {
-        let log = &self.definition.config.log;
-        Options {
-            max_size: log.max_size.0,
-            max_files: log.max_files,
-        }
     }
 }
 

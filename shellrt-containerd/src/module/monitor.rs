@@ -406,3 +406,19 @@ fn is_readable(file: &OwnedFd) -> bool {
     );
     polled.is_ok() && inputs[0].revents().contains(PollFlags::IN)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::{argument, parse};
+
+    #[test]
+    fn a_run_is_named_in_one_argument() {
+        let path = Path::new("/var/lib/a:b/web");
+        assert_eq!(argument(path, 7), "7:/var/lib/a:b/web");
+        assert_eq!(parse("7:/var/lib/a:b/web"), Some((7, PathBuf::from(path))));
+        assert_eq!(parse("/var/lib"), None);
+        assert_eq!(parse("x:/var/lib"), None);
+    }
+}

@@ -179,10 +179,11 @@ fn undo(module: &Module, (run, end): (Option<Run>, Option<Ended>)) {
             None => file::remove(&files.run_file())?,
         }
         // A run that never began has no end either.
-        Ok(match end {
+        match end {
             Some(end) => file::write_json(&files.end_file(), &end)?,
             None => file::remove(&files.end_file())?,
-        })
+        }
+        Ok(())
     });
     if let Err(error) = undone {
         log::warn!("what is left of the start of {}: {error}", module.name);
@@ -254,4 +255,16 @@ fn escaped(text: &str) -> String {
         }
     }
     escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escaped;
+
+    #[test]
+    fn a_path_stays_one_in_a_uri() {
+        assert_eq!(escaped("/var/lib/shellrt"), "/var/lib/shellrt");
+        assert_eq!(escaped("/a b/ü?x=1&y#%"), "/a%20b/%C3%BC%3Fx%3D1%26y%23%25");
+        assert_eq!(escaped("7:/a"), "7%3A/a");
+    }
 }

@@ -190,6 +190,11 @@ impl Containerd {
         leased
     }
 
+    /// The lease that holds what is made or touched through this.
+    pub fn lease(&self) -> Option<&str> {
+        self.headers.lease.as_ref()?.to_str().ok()
+    }
+
     /// The same connection without the request's deadline.
     pub fn without_deadline(&self) -> Self {
         Containerd {

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use shellrt_api::v0::{self, Code};
-use shellrt_plugin::{attach, file, lock, log, names, os, registry};
+use shellrt_plugin::{attach, file, lock, log, names, os, pull, registry};
 use tonic::Status;
 
 use crate::containerd::{ADDRESS_VARIABLE, NAMESPACE_VARIABLE};
@@ -32,6 +32,9 @@ pub enum Error {
     /// The registry, or what it sent.
     #[error(transparent)]
     Registry(#[from] registry::Error),
+    /// A pull was given up.
+    #[error(transparent)]
+    Pull(#[from] pull::Error),
     /// No daemon at the address.
     #[error(
         "no containerd at {address:?}; start it, or set {ADDRESS_VARIABLE} to where it listens"
@@ -213,6 +216,7 @@ impl Error {
             Error::Log(error) => error.code(),
             Error::Attach(error) => error.code(),
             Error::Registry(error) => error.code(),
+            Error::Pull(error) => error.code(),
             Error::Unreachable { source, .. } => match os::code(source) {
                 Code::PERMISSION_DENIED => Code::PERMISSION_DENIED,
                 _ => Code::RUNTIME_UNREACHABLE,

@@ -5,6 +5,7 @@
 //! <id of the daemon>/<namespace>/          one containerd and one namespace have nothing of another's
 //!   events, events.1                       what happened, as JSON lines
 //!   lock/<name>                            held while a module is changed
+//!   pull/<id>                              held while an image is pulled
 //!   modules/<name>/                        one module: its log, its runs, its files: see `module`
 //!   volumes/<name>/                        named volumes, which outlive modules
 //! ```
@@ -52,7 +53,7 @@ impl Store {
         let store = Store {
             root: top.join(daemon_id(&place.address)).join(&place.namespace),
         };
-        for part in ["lock", "modules"] {
+        for part in ["lock", "pull", "modules"] {
             make_dir(&store.root.join(part))?;
         }
         Ok(store)
@@ -80,6 +81,11 @@ impl Store {
     /// The lock of everything that changes a module.
     pub fn module_lock(&self, name: &ModuleName) -> PathBuf {
         self.locks().join(name.as_str())
+    }
+
+    /// The lock of the pull with this id.
+    pub fn pull_lock(&self, id: &str) -> PathBuf {
+        self.root.join("pull").join(id)
     }
 
     /// All modules.

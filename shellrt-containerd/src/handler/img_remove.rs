@@ -1,11 +1,17 @@
-//! `img_remove`.
+//! `img_remove`: removes an image from this machine.
 
 use shellrt_api::v0::img_remove::{Request, Response};
 
-use crate::error::Error;
-use crate::Context;
+use crate::image;
+use crate::{Context, Error};
 
-/// Nothing yet.
-pub fn handle(_context: &Context, _request: Request) -> Result<Response, Error> {
-    Err(Error::HungUp)
+/// Removes the image, and all of it that neither another image nor a container needs.
+///
+/// # Errors
+/// [`Error::ImageNotFound`]; [`Error::ImageInUse`] without `force`.
+pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
+    let Request { image, force } = request;
+    let containerd = context.containerd()?;
+    image::remove(containerd, &image, force)?;
+    Ok(Response {})
 }

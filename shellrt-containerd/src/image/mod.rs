@@ -3,12 +3,40 @@
 //! An image is a record (a name and the digest of an index or a manifest), blobs in the content store
 //! and one snapshot per layer. The record is written last: where there is one that we wrote, all the
 //! rest is there.
+//!
+//! A pull (`pull`) takes the image's lease (`lease`), puts documents and layers into the content
+//! store (`ingest`, `fetch`) with containerd's labels (`labels`), makes snapshots of the layers
+//! (`snapshot`) and writes the record. What is here already is looked for by `found`.
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, reason = "a test stops where it fails")
+)]
 
+mod chain;
 mod config;
+mod content;
+mod fetch;
+mod found;
+mod ingest;
+mod job;
+mod labels;
+mod lease;
+mod media;
+mod prune;
+mod pull;
+mod random;
+mod remove;
+mod room;
+mod snapshot;
 
 use shellrt_plugin::registry::{Digest, Platform, Reference};
 
 pub use self::config::Config;
+use self::found::Found;
+pub use self::lease::KEPT;
+pub use self::prune::{prune, Pruned};
+pub use self::pull::Pull;
+pub use self::remove::{list, remove};
 use crate::containerd::Containerd;
 use crate::error::Error;
 
@@ -49,20 +77,64 @@ pub fn canonical(reference: &str) -> Result<Reference, Error> {
 ///
 /// # Errors
 /// [`Error::ImageNotFound`]; [`Error::Platform`] where it is here for other platforms only;
-/// [`Error::ImageInvalid`] where it is none that can be run.
+/// [`Error::ImageInvalid`] where it is none that can be run; code 10 for the reference, 2 for the
+/// platform.
 pub fn find(
-    _containerd: &Containerd,
+    containerd: &Containerd,
     reference: &str,
-    _platform: Option<&str>,
+    platform: Option<&str>,
 ) -> Result<Image, Error> {
-    Err(Error::ImageNotFound(canonical(reference)?.to_string()))
+    let reference = canonical(reference)?.to_string();
+    let wanted = wanted(platform)?;
+    containerd.run("find the image", async {
+        let Some(record) = found::record(containerd, &reference).await? else {
+            return Err(Error::ImageNotFound(reference));
+        };
+        match found::documents(containerd, &record.target, &wanted, false).await? {
+            Found::Documents(documents) => {
+                media::check(&reference, &documents.manifest)?;
+                documents.config.check(&reference, &documents.manifest)?;
+                Ok(documents.image(&record))
+            }
+            Found::OtherPlatforms(found) => Err(Error::Platform {
+                image: reference,
+                wanted: wanted.to_string(),
+                found: words(&found),
+            }),
+            Found::Nothing => Err(Error::ImageNotFound(reference)),
+        }
+    })
 }
 
 /// Makes sure that the image's layers are snapshots of `snapshotter`; `containerd` has a lease, which
 /// holds them.
 ///
 /// # Errors
-/// [`Error::ImageInvalid`] where a layer is not what the config says, [`Error::Runtime`].
-pub fn unpack(_containerd: &Containerd, image: &Image, _snapshotter: &str) -> Result<(), Error> {
-    Err(Error::ImageNotFound(image.reference.clone()))
+/// [`Error::ImageInvalid`] where a layer is not what the config says, [`Error::ImageNotFound`] where
+/// one is not here, [`Error::Runtime`].
+pub fn unpack(containerd: &Containerd, image: &Image, snapshotter: &str) -> Result<(), Error> {
+    containerd.run(
+        "unpack the image",
+        job::unpack(containerd, image, snapshotter),
+    )
+}
+
+/// The snapshotter that images are unpacked with unless something else is asked for:
+/// `CONTAINERD_SNAPSHOTTER`, else overlayfs or the next best that works.
+///
+/// # Errors
+/// [`Error::Runtime`].
+pub fn snapshotter(containerd: &Containerd) -> Result<String, Error> {
+    let stores = containerd.run("find the snapshotter", room::Stores::find(containerd))?;
+    Ok(stores.snapshotter)
+}
+
+/// The platform that is asked for, or this machine's.
+fn wanted(platform: Option<&str>) -> Result<Platform, Error> {
+    Ok(platform.map_or_else(|| Ok(Platform::host()), str::parse)?)
+}
+
+fn words(platforms: &[Platform]) -> String {
+    let words: Vec<String> = platforms.iter().map(Platform::to_string).collect();
+    words.join(", ")
 }

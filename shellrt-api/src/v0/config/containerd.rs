@@ -71,8 +71,8 @@ pub struct Config {
         skip_serializing_if = "Vec::is_empty"
     )]
     pub group_add: Vec<String>,
-    /// The container's host name. Default: the module's name; the machine's where the network or
-    /// the host name are the machine's own.
+    /// The container's host name. Default: the module's name, as far as 63 characters go; the
+    /// machine's where the network or the host name are the machine's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hostname: Option<String>,
     /// Directories, files and volumes that the container gets. Default none.
@@ -106,12 +106,12 @@ pub struct Config {
     #[serde(default, skip_serializing_if = "super::super::is_false")]
     pub read_only: bool,
     /// What protects the machine: `"no-new-privileges"`, `"seccomp=unconfined"`,
-    /// `"seccomp=/path/profile.json"`, `"apparmor=NAME"`. Default: docker's seccomp rules, and
-    /// AppArmor as the machine has it.
+    /// `"seccomp=/path/profile.json"`, `"apparmor=NAME"`. Default: docker's seccomp rules, and no
+    /// AppArmor profile.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub security_opt: Vec<SecurityOpt>,
-    /// Kernel parameters of the container's own namespaces; a value is text or a number. Default
-    /// none.
+    /// Kernel parameters of the container's own namespaces; a value is text or a number. Default:
+    /// those that docker sets.
     #[serde(
         default,
         deserialize_with = "text::map",
@@ -133,14 +133,15 @@ pub struct Config {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mem_limit: Option<Bytes>,
     /// Memory and swap together, in bytes or as `"128m"`; -1 for no limit of the swap. It needs
-    /// `mem_limit` and is not below it. Default: twice `mem_limit`.
+    /// `mem_limit` and is not below it. Default: twice `mem_limit`, where the kernel counts swap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memswap_limit: Option<Swap>,
     /// What the kernel leaves to it when memory is short, in bytes or as `"32m"`; not above
     /// `mem_limit`. Default none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mem_reservation: Option<Bytes>,
-    /// How many processors it may use on average, as in `0.5`. Default: no limit.
+    /// How many processors it may use on average, as in `0.5`, not more than there are. Default: no
+    /// limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpus: Option<f64>,
     /// Its weight where processors are short, 2 to 262144, relative to the 1024 of others. Default:

@@ -98,9 +98,20 @@ impl Store {
         self.modules().join(name.as_str())
     }
 
+    /// All named volumes.
+    pub fn volumes(&self) -> PathBuf {
+        self.root.join("volumes")
+    }
+
+    /// Held while a named volume is made.
+    pub fn volume_lock(&self, name: &ModuleName) -> PathBuf {
+        // No module can have this name, so it is never a module's lock.
+        self.locks().join(format!(".volume-{name}"))
+    }
+
     /// A named volume.
     pub fn volume(&self, name: &ModuleName) -> PathBuf {
-        self.root.join("volumes").join(name.as_str())
+        self.volumes().join(name.as_str())
     }
 }
 

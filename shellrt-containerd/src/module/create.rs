@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
 
 use containerd_client::services::v1 as api;
@@ -134,7 +134,13 @@ impl<'a> Draft<'a> {
         let layers = spec::user::layers(&rootfs);
         let user = spec::user::resolve(config, &image.config.config, layers.as_ref())?;
         make_dirs(&self.files, config)?;
-        let volumes = volume::prepare(self.context, &self.files, config, image, &rootfs)?;
+        let volumes = volume::prepare(
+            self.context,
+            &self.files,
+            config,
+            &image.config.config,
+            layers.as_ref(),
+        )?;
         let host = Host::read(self.containerd.pid());
         let stop_signal = stop_signal(config, image);
         labels.insert(LABEL.to_owned(), CONFIG_TYPE.to_owned());
@@ -300,21 +306,6 @@ fn write_public(path: &Path, text: &str) -> Result<(), Error> {
     let written = fs::write(path, text)
         .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o644)));
     written.map_err(|source| Error::file("write", path, source))
-}
-
-/// Makes a directory that is a mount in the container, so its mode is what a program there sees.
-///
-/// # Errors
-/// What the operating system refuses.
-pub fn make_volume_dir(path: &Path) -> Result<PathBuf, Error> {
-    if let Some(parent) = path.parent() {
-        file::make_dir(parent)?;
-    }
-    match fs::DirBuilder::new().mode(0o755).create(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-        made => made.map_err(|source| Error::file("make", path, source))?,
-    }
-    Ok(path.to_owned())
 }
 
 /// The labels of the container. Some have a meaning for containerd and its other clients, up to

@@ -61,7 +61,26 @@ impl Layers {
         Ok(Some(content))
     }
 
+    /// The directory at `path`, which is absolute in the container, in all layers that have it, the
+    /// topmost first; `None` where there is none.
+    ///
+    /// # Errors
+    /// The layers can't be read.
+    pub fn directory(&self, path: &str) -> io::Result<Option<Vec<OwnedFd>>> {
+        Ok(match self.find(path)? {
+            Entry::Directory(layers) => Some(layers),
+            _ => None,
+        })
+    }
+
     fn open(&self, path: &str) -> io::Result<Option<File>> {
+        Ok(match self.find(path)? {
+            Entry::File(file) => Some(file),
+            _ => None,
+        })
+    }
+
+    fn find(&self, path: &str) -> io::Result<Entry> {
         let root = self.root()?;
         // From the root to where we are; each is one directory in all its layers.
         let mut place: Vec<Vec<OwnedFd>> = Vec::new();
@@ -73,14 +92,14 @@ impl Layers {
                 continue;
             }
             match entry(place.last().unwrap_or(&root), &name)? {
-                Entry::None => return Ok(None),
+                Entry::None => return Ok(Entry::None),
                 Entry::Directory(layers) => place.push(layers),
-                Entry::File(file) if rest.is_empty() => return Ok(Some(file)),
-                Entry::File(_) => return Ok(None),
+                Entry::File(file) if rest.is_empty() => return Ok(Entry::File(file)),
+                Entry::File(_) => return Ok(Entry::None),
                 Entry::Link(target) => {
                     links += 1;
                     if links > MAX_LINKS {
-                        return Ok(None);
+                        return Ok(Entry::None);
                     }
                     if target.starts_with('/') {
                         place.clear();
@@ -91,7 +110,7 @@ impl Layers {
                 }
             }
         }
-        Ok(None)
+        Ok(place.pop().map_or(Entry::None, Entry::Directory))
     }
 
     fn root(&self) -> io::Result<Vec<OwnedFd>> {
@@ -159,7 +178,7 @@ fn entry(directory: &[OwnedFd], name: &str) -> io::Result<Entry> {
 }
 
 /// Whether a directory hides what lower layers have in it. Without root the mark has another name.
-fn is_opaque(directory: &OwnedFd) -> bool {
+pub fn is_opaque(directory: &OwnedFd) -> bool {
     ["trusted.overlay.opaque", "user.overlay.opaque"]
         .into_iter()
         .any(|name| {

@@ -11,7 +11,7 @@ pub mod document;
 pub mod files;
 mod host;
 mod image;
-mod layers;
+pub mod layers;
 mod limits;
 mod mounts;
 mod namespaces;

@@ -15,7 +15,7 @@
 //!
 //! Of the state and the machine:
 //! - [`event`]: what happened, as lines in a file.
-//! - [`file`]: files that are there whole or not at all, whenever the power goes.
+//! - [`mod@file`]: files that are there whole or not at all, whenever the power goes.
 //! - [`lock`]: locks between processes, which the kernel releases however their holder died.
 //! - [`watch`]: noticing that something in a directory changed.
 //! - [`hangup`]: noticing that the reader of our output went away.

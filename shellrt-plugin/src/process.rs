@@ -181,8 +181,9 @@ pub fn command_line(pid: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::{command_line, name, signal_name, Identity, Stat};
+    use rustix::process::Signal;
     use std::io::{Read, Write};
-    use std::process::Stdio;
+    use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
     #[test]
     fn stat_with_a_hostile_name() {
@@ -208,45 +209,72 @@ mod tests {
         assert_eq!(signal_name(40), "signal 40");
     }
 
+    /// A program that answers each line with the same line, and has answered one.
+    struct Cat {
+        process: Child,
+        input: ChildStdin,
+        output: ChildStdout,
+    }
+
+    impl Cat {
+        fn new() -> Cat {
+            let mut process = Command::new("cat")
+                .args(["-", "-"])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let input = process.stdin.take().unwrap();
+            let output = process.stdout.take().unwrap();
+            let mut cat = Cat {
+                process,
+                input,
+                output,
+            };
+            // Until then the process may still be a copy of this one.
+            assert!(cat.answers());
+            cat
+        }
+
+        fn answers(&mut self) -> bool {
+            let written = self.input.write_all(b"\n");
+            written
+                .and_then(|()| self.output.read_exact(&mut [0]))
+                .is_ok()
+        }
+    }
+
     #[test]
     fn a_process_has_a_name_and_a_command_line() {
-        let mut child = std::process::Command::new("cat")
-            .args(["-", "-"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // Until the program answers, the process may still be a copy of this one.
-        let (mut input, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        input.write_all(b"\n").unwrap();
-        output.read_exact(&mut [0]).unwrap();
-        assert_eq!(name(child.id()), "cat");
-        assert_eq!(command_line(child.id()), "cat - -");
-        child.kill().unwrap();
+        let mut cat = Cat::new();
+        let pid = cat.process.id();
+        assert_eq!(name(pid), "cat");
+        assert_eq!(command_line(pid), "cat - -");
+        cat.process.kill().unwrap();
         // One that ended has no arguments any more, but still a name.
-        while !Stat::read(child.id()).unwrap().is_dead {
+        while !Stat::read(pid).unwrap().is_dead {
             std::thread::yield_now();
         }
-        assert_eq!(command_line(child.id()), "cat");
-        child.wait().unwrap();
-        assert_eq!(command_line(child.id()), "");
+        assert_eq!(command_line(pid), "cat");
+        cat.process.wait().unwrap();
+        assert_eq!(command_line(pid), "");
     }
 
     #[test]
     fn a_signal_reaches_only_the_process_that_is_meant() {
-        let mut child = std::process::Command::new("sleep")
-            .arg("1000")
-            .spawn()
-            .unwrap();
-        let found = Identity::of(child.id()).unwrap();
+        let mut cat = Cat::new();
+        let found = Identity::of(cat.process.id()).unwrap();
         let other = Identity {
             started: found.started + 1,
             ..found.clone()
         };
-        other.signal(rustix::process::Signal::KILL).unwrap();
-        assert!(child.try_wait().unwrap().is_none());
-        found.signal(rustix::process::Signal::KILL).unwrap();
-        child.wait().unwrap();
-        found.signal(rustix::process::Signal::KILL).unwrap();
+        other.signal(Signal::KILL).unwrap();
+        assert!(!other.is_alive());
+        assert!(cat.answers());
+        assert!(found.is_alive());
+        found.signal(Signal::KILL).unwrap();
+        cat.process.wait().unwrap();
+        assert!(!found.is_alive());
+        found.signal(Signal::KILL).unwrap();
     }
 }

@@ -1,15 +1,17 @@
 //! The answer to `img_pull`: a pull on a thread of its own, what it says, and when it is given up.
 
+mod patience;
+
+pub use patience::{Error, Patience};
+
 use crate::hangup::Hangup;
 use crate::registry::Digest;
 use shellrt_api::v0::img_pull::{Phase, Progress, Response};
 use shellrt_api::v0::plugin::Reply;
-use shellrt_api::v0::{self, Code, Response as Answer};
+use shellrt_api::v0::{self, Response as Answer};
 use std::collections::BTreeMap;
 use std::io::{self, Read};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -79,82 +81,6 @@ pub fn throttled<'a, 'b: 'a>(
 
 /// How long a layer's progress is not reported again.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// How long a pull may go on: until its deadline, and as long as somebody wants it. Clones share the
-/// latter.
-#[derive(Debug, Clone, Default)]
-pub struct Patience {
-    /// When the answer must be there.
-    pub deadline: Option<Instant>,
-    cancelled: Arc<AtomicBool>,
-}
-
-impl Patience {
-    /// Patience until `deadline`; `None` waits without end.
-    pub fn until(deadline: Option<Instant>) -> Patience {
-        Patience {
-            deadline,
-            cancelled: Arc::default(),
-        }
-    }
-
-    /// Nobody wants the image any more.
-    pub fn cancel(&self) {
-        self.cancelled.store(true, Ordering::Relaxed);
-    }
-
-    /// # Errors
-    /// [`Error::Timeout`] after the deadline, [`Error::HungUp`] when it was cancelled.
-    pub fn check(&self) -> Result<(), Error> {
-        if self.cancelled.load(Ordering::Relaxed) {
-            return Err(Error::HungUp);
-        }
-        if self
-            .deadline
-            .is_some_and(|deadline| deadline <= Instant::now())
-        {
-            return Err(Error::Timeout);
-        }
-        Ok(())
-    }
-
-    /// Ends when the patience does, with its error: for a `select!` beside what is waited for.
-    pub async fn end(&self) -> Error {
-        loop {
-            if let Err(error) = self.check() {
-                return error;
-            }
-            let left = self
-                .deadline
-                .map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            tokio::time::sleep(left.unwrap_or(LOOK).min(LOOK)).await;
-        }
-    }
-}
-
-/// Why a pull was given up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
-    /// Whoever waits for the answer went away.
-    #[error("the reader of the answer went away")]
-    HungUp,
-    /// The request's time is over.
-    #[error(
-        "the pull took too long; what was fetched is kept, so repeat the request with more time"
-    )]
-    Timeout,
-}
-
-impl Error {
-    /// The code for the wire.
-    pub fn code(&self) -> Code {
-        match self {
-            // Nobody is there to read it.
-            Error::HungUp => Code::TIMEOUT,
-            Error::Timeout => Code::TIMEOUT,
-        }
-    }
-}
 
 /// What a pull is to do.
 type Work<E> = Box<dyn FnOnce(&Patience, &mut Report) -> Result<Response, E> + Send>;
@@ -294,6 +220,9 @@ impl<E: Send + 'static> Drop for Lines<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shellrt_api::v0::Code;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::Arc;
 
     #[derive(Debug, PartialEq)]
     enum Failure {
@@ -402,23 +331,6 @@ mod tests {
         assert!(given_up.load(Ordering::SeqCst));
         // The last line is missing, so whoever reads on knows that it was cut off.
         assert_eq!(text.lines().count(), 1, "{text}");
-    }
-
-    #[test]
-    fn patience_ends_at_the_deadline_or_with_a_clone() {
-        let patience = Patience::until(Some(Instant::now()));
-        assert_eq!(patience.check(), Err(Error::Timeout));
-        let patience = Patience::until(Some(Instant::now() + Duration::from_secs(3600)));
-        assert_eq!(patience.check(), Ok(()));
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .unwrap();
-        let other = patience.clone();
-        let canceller = thread::spawn(move || other.cancel());
-        assert_eq!(runtime.block_on(patience.end()), Error::HungUp);
-        canceller.join().unwrap();
-        assert_eq!(patience.check(), Err(Error::HungUp));
     }
 
     #[test]

@@ -104,14 +104,14 @@ impl Store {
     }
 
     /// Held while a named volume is made.
-    pub fn volume_lock(&self, name: &ModuleName) -> PathBuf {
+    pub fn volume_lock(&self, name: &str) -> PathBuf {
         // No module can have this name, so it is never a module's lock.
         self.locks().join(format!(".volume-{name}"))
     }
 
     /// A named volume.
-    pub fn volume(&self, name: &ModuleName) -> PathBuf {
-        self.volumes().join(name.as_str())
+    pub fn volume(&self, name: &str) -> PathBuf {
+        self.volumes().join(name)
     }
 }
 

@@ -6,7 +6,7 @@ use shellrt_plugin::machine;
 
 use super::version;
 use crate::error::Error;
-use crate::module::create::SNAPSHOTTER;
+use crate::image;
 use crate::Context;
 
 /// Looks.
@@ -34,7 +34,7 @@ pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
         ("address", containerd.address().display().to_string().into()),
         ("namespace", containerd.namespace().into()),
         ("root", root.into()),
-        ("snapshotter", SNAPSHOTTER.into()),
+        ("snapshotter", image::snapshotter(containerd)?.into()),
         ("snapshotters", snapshotters.into()),
     ];
     answer

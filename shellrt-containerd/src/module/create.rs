@@ -30,9 +30,6 @@ use crate::{volume, Context};
 /// The runtime unless the config names another.
 const RUNTIME: &str = "io.containerd.runc.v2";
 
-/// The snapshotter unless the config names another; containerd's own default.
-pub const SNAPSHOTTER: &str = "overlayfs";
-
 /// How containerd knows the runtime specification.
 const SPEC_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
 
@@ -67,7 +64,7 @@ pub fn create(
         Some(_) => return Err(Error::ForeignContainer(name.to_string())),
         None => {}
     }
-    let made = Draft::new(context, containerd, name, &config).make(env, &config);
+    let made = Draft::new(context, containerd, name, &config).and_then(|it| it.make(env, &config));
     if made.is_err() {
         // The lock's file was made for nothing; whoever waits for it notices.
         order.remove()?;
@@ -93,18 +90,19 @@ impl<'a> Draft<'a> {
         containerd: &'a Containerd,
         name: &'a ModuleName,
         config: &Config,
-    ) -> Self {
-        Draft {
+    ) -> Result<Self, Error> {
+        let snapshotter = match &config.snapshotter {
+            Some(snapshotter) => snapshotter.clone(),
+            None => image::snapshotter(containerd)?,
+        };
+        Ok(Draft {
             context,
             containerd,
             name,
             files: Files::new(&context.store.module(name)),
-            snapshotter: config
-                .snapshotter
-                .clone()
-                .unwrap_or_else(|| SNAPSHOTTER.to_owned()),
+            snapshotter,
             lease: format!("shellrt-create-{name}"),
-        }
+        })
     }
 
     fn make(&self, env: BTreeMap<String, String>, config: &Config) -> Result<(), Error> {

@@ -220,18 +220,6 @@ pub fn remove_snapshot(containerd: &Containerd, snapshotter: &str, key: &str) ->
     })
 }
 
-/// The modules that use the image `reference`.
-///
-/// # Errors
-/// [`Error::Runtime`].
-pub fn users(context: &Context, reference: &str) -> Result<Vec<String>, Error> {
-    let modules = Module::all(context)?.into_iter();
-    Ok(modules
-        .filter(|module| module.definition.image == reference)
-        .map(|module| module.name.to_string())
-        .collect())
-}
-
 /// How all modules are: two calls, whatever their number.
 ///
 /// # Errors

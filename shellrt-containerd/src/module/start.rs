@@ -29,12 +29,12 @@ pub fn start(module: &Module) -> Result<(), Error> {
     if let Now::Running(_) = module.now()? {
         return Ok(());
     }
+    create::make_dirs(&module.files, &module.definition.config)?;
     // Whoever deletes the last task has this, and a delete that goes on would take away from the new
     // task what has the same name.
     let _task = Lock::exclusive(&module.files.task_lock(), module.containerd.deadline())?;
     // An end is written by now, so nothing is lost with the task.
     clear(module)?;
-    create::make_dirs(&module.files, &module.definition.config)?;
     create::write_etc(&module.files, &module.definition)?;
     file::remove(&module.files.stdin_closed_mark())?;
     let before = (module.files.run()?, module.files.end()?);

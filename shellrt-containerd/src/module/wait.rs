@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use shellrt_api::v0::Code;
 use shellrt_plugin::hangup::{Hangup, Wake};
 use shellrt_plugin::watch::Watch;
 
@@ -35,8 +36,12 @@ impl Module {
             let is_due = asked.is_none_or(|asked| asked.elapsed() >= ASK_AGAIN);
             if is_written || is_due || !self.files.is_watched() {
                 asked = Some(Instant::now());
-                if self.now()?.state() == State::Exited {
-                    return Ok(true);
+                match self.now() {
+                    Ok(now) if now.state() == State::Exited => return Ok(true),
+                    Ok(_) => {}
+                    // A daemon that is started anew in the meantime changes nothing for the module.
+                    Err(error) if self.files.is_watched() && is_away(&error) => {}
+                    Err(error) => return Err(error),
                 }
             }
             match watch.wait(hangup, None, deadline) {
@@ -50,4 +55,8 @@ impl Module {
             }
         }
     }
+}
+
+fn is_away(error: &Error) -> bool {
+    error.code() == Code::RUNTIME_UNREACHABLE
 }

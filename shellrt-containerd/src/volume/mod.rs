@@ -9,11 +9,9 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use shellrt_api::v0::config;
 use shellrt_api::v0::config::containerd::{Config, MountKind};
 use shellrt_plugin::file;
 use shellrt_plugin::lock::Lock;
-use shellrt_plugin::names;
 
 use crate::error::Error;
 use crate::module::Files;
@@ -25,7 +23,7 @@ use crate::Context;
 /// the container's, `None` where they can't be seen.
 ///
 /// # Errors
-/// Error 4 for a name that can't be one; what the operating system refuses.
+/// What the operating system refuses.
 pub fn prepare(
     context: &Context,
     files: &Files,
@@ -34,25 +32,21 @@ pub fn prepare(
     layers: Option<&Layers>,
 ) -> Result<BTreeMap<String, PathBuf>, Error> {
     let mut volumes = BTreeMap::new();
-    for (index, mount) in config.mounts.iter().enumerate() {
+    for mount in &config.mounts {
         if mount.kind != MountKind::Volume {
             continue;
         }
-        let source = mount.source.as_deref().unwrap_or_default();
-        let Ok(name) = names::check(source) else {
-            let reason =
-                "a volume's name has letters and digits, with \"-\", \"_\" or \".\" between them";
-            return Err(config::invalid(&format!("/mounts/{index}/source"), reason).into());
-        };
+        // The config was checked: a volume's name is no path, and does not begin with a dot.
+        let name = mount.source.as_deref().unwrap_or_default();
         let copied = match &mount.volume {
             Some(options) if options.nocopy => None,
             _ => layers,
         };
         // Two modules may be created with it at once.
         file::make_dir(&context.store.volumes())?;
-        let lock = context.store.volume_lock(&name);
+        let lock = context.store.volume_lock(name);
         let _lock = Lock::exclusive(&lock, context.deadline)?;
-        let dir = context.store.volume(&name);
+        let dir = context.store.volume(name);
         fill(&dir, &mount.target, copied)?;
         volumes.insert(mount.target.clone(), dir);
     }
@@ -84,7 +78,10 @@ fn fill(dir: &Path, target: &str, layers: Option<&Layers>) -> Result<(), Error> 
     if dir.exists() {
         return Ok(());
     }
-    let draft = dir.with_extension(format!("{}.draft", std::process::id()));
+    let mut draft = dir.as_os_str().to_owned();
+    // No volume has such a name.
+    draft.push("~");
+    let draft = PathBuf::from(draft);
     file::remove(&draft)?;
     let made = make(&draft, target, layers).and_then(|()| fs::rename(&draft, dir));
     made.map_err(|source| {

@@ -97,7 +97,7 @@ fn as_overlayfs_would_show_them() {
     whiteout(&middle, "back");
     let opaque = middle.join("opaque");
     rustix::fs::setxattr(&opaque, "trusted.overlay.opaque", b"y", XattrFlags::empty()).unwrap();
-    symlink("/nix/store/users", top.join("absolute")).unwrap();
+    symlink("/nix/store/users", top.join("etc/absolute")).unwrap();
     symlink("../nix/./store/users", top.join("etc/relative")).unwrap();
     symlink("../../../../nix/store", top.join("etc/above")).unwrap();
     symlink("loop", top.join("loop")).unwrap();
@@ -123,7 +123,7 @@ fn as_overlayfs_would_show_them() {
         ("/hidden", Some("a file above a directory")),
         ("/back/again", Some("top")),
         ("/back/below", None),
-        ("/absolute", Some("found by links")),
+        ("/etc/absolute", Some("found by links")),
         ("/etc/relative", Some("found by links")),
         ("/etc/above/users", Some("found by links")),
         ("/root/root/etc/../etc/passwd", Some("middle")),

@@ -32,41 +32,36 @@ pub struct Spec {
 }
 
 /// A process in a container: the first one, or one of `exec`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Process {
     /// Whether it has a terminal.
-    #[serde(default)]
     pub terminal: bool,
     /// Whom it runs as.
     pub user: ProcessUser,
     /// The program and its arguments.
-    #[serde(default)]
     pub args: Vec<String>,
     /// The environment, each as `NAME=value`.
-    #[serde(default)]
     pub env: Vec<String>,
     /// The working directory.
     pub cwd: String,
     /// What it may do as root would.
-    #[serde(default)]
     pub capabilities: Capabilities,
     /// Limits of the process; what is not listed is inherited from the daemon.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rlimits: Vec<Rlimit>,
     /// Whether programs can't gain rights, as with a set-user-id bit.
-    #[serde(default)]
     pub no_new_privileges: bool,
     /// The AppArmor profile, empty for none.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub apparmor_profile: String,
     /// How soon the kernel kills it when memory runs out; `None` inherits it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub oom_score_adj: Option<i32>,
 }
 
 /// Whom a process runs as.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProcessUser {
     /// The user.
@@ -74,13 +69,12 @@ pub struct ProcessUser {
     /// The group.
     pub gid: u32,
     /// The other groups.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub additional_gids: Vec<u32>,
 }
 
 /// The sets of capabilities; each capability as `CAP_NAME`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Capabilities {
     /// What any program in the container can have at most.
     pub bounding: Vec<String>,
@@ -93,7 +87,7 @@ pub struct Capabilities {
 }
 
 /// A limit of a process.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Rlimit {
     /// Its name, as `RLIMIT_NOFILE`.
     #[serde(rename = "type")]

@@ -61,8 +61,8 @@ pub(super) fn mounts(facts: Facts) -> Result<(Vec<Mount>, String), Error> {
     let mut all = default(facts);
     let dev_is_asked = covers(&asked, "/dev");
     all.retain(|mount| {
-        let below_dev = mount.destination.starts_with("/dev/");
-        !covers(&asked, &mount.destination) && !(dev_is_asked && below_dev)
+        let is_gone = dev_is_asked && mount.destination.starts_with("/dev/");
+        !is_gone && !covers(&asked, &mount.destination)
     });
     all.extend(asked);
     Ok((all, propagation.to_owned()))

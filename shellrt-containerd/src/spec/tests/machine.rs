@@ -1,6 +1,6 @@
 //! What is read of a machine, from texts as kernels and programs write them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::super::host::{architecture, cpu_list, kernel, mounts, profiles, HostMount};
 use super::super::Host;
@@ -68,7 +68,7 @@ fn this_machine() {
     assert!(host
         .mounts
         .iter()
-        .any(|mount| mount.target == PathBuf::from("/")));
+        .any(|mount| mount.target == Path::new("/")));
     assert_eq!(
         host,
         Host::read(Some(i32::try_from(std::process::id()).unwrap()))

@@ -357,9 +357,13 @@ fn a_network_of_its_own() {
         echo port=$(cat /proc/sys/net/ipv4/ip_unprivileged_port_start)
         echo ping=$(cat /proc/sys/net/ipv4/ping_group_range | tr '\\t' ' ')
         echo messages=$(cat /proc/sys/kernel/msgmax)
+        echo domain=$(cat /proc/sys/kernel/domainname)
+        echo forward=$(cat /proc/sys/net/ipv4/ip_forward)
         echo devices=$(ls /sys/class/net | grep -vc '^lo$')
         echo write=$(echo 1 2>&1 > /proc/sys/kernel/msgmax)";
-    let config = json!({"network": "none", "sysctls": {"kernel.msgmax": 4242}});
+    let config = json!({"network": "none", "sysctls": {
+        "kernel.msgmax": 4242, "kernel.domainname": "example.com", "net/ipv4/ip_forward": 1,
+    }});
     let case = bundle.case(config, script);
     let text = bundle.run(&case);
     let seen = fields(&text);
@@ -367,6 +371,8 @@ fn a_network_of_its_own() {
     assert_eq!(seen["port"], "0");
     assert_eq!(seen["ping"], "0 2147483647");
     assert_eq!(seen["messages"], "4242");
+    assert_eq!(seen["domain"], "example.com");
+    assert_eq!(seen["forward"], "1");
     assert!(seen["write"].contains("Read-only"), "{text}");
 }
 

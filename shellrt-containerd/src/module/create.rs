@@ -152,6 +152,7 @@ impl<'a> Draft<'a> {
             hostname: spec::hostname(config, self.name.as_str(), &host)?,
         };
         write_etc(&self.files, &definition)?;
+        spec::make_sources(config)?;
         let document = spec::spec(spec::Facts {
             name: self.name.as_str(),
             namespace: self.containerd.namespace(),

@@ -67,6 +67,11 @@ impl Set {
         }))
     }
 
+    /// All that the machine has to give.
+    pub(super) fn of_machine(host: u64) -> Self {
+        Set(host)
+    }
+
     /// Whether it has the capability called `name`, with or without `CAP_`.
     pub fn has(self, name: &str) -> bool {
         number(name).is_some_and(|number| self.0 & (1 << number) != 0)

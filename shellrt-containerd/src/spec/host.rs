@@ -1,6 +1,6 @@
 //! What the machine can do for a container.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -25,6 +25,12 @@ pub struct Host {
     pub thermal: Vec<String>,
     /// The most files that a process may be allowed to open.
     pub max_open_files: u64,
+    /// The hard limits of processes, by the names that a config has for them. Only who has the
+    /// capability SYS_RESOURCE can raise them.
+    pub hard_limits: BTreeMap<String, u64>,
+    /// How soon the kernel kills what is not told otherwise. Only who has the capability
+    /// SYS_RESOURCE can lower it.
+    pub oom_score_adj: i32,
     /// The cgroups.
     pub cgroups: Cgroups,
     /// Whether systemd makes the cgroups. The runtime's option `SystemdCgroup` must say the same.
@@ -58,14 +64,17 @@ pub struct HostMount {
 }
 
 impl Host {
-    /// Looks at the machine. `daemon` is the process that starts containers, where it is known: a
-    /// container can have no capability that it has not.
+    /// Looks at the machine. `daemon` is the process that starts containers, where it is known: its
+    /// capabilities and limits bound those of the containers.
     pub fn read(daemon: Option<i32>) -> Self {
         let uname = rustix::system::uname();
         let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
-        let status = daemon
-            .and_then(|pid| fs::read_to_string(format!("/proc/{pid}/status")).ok())
-            .unwrap_or_else(|| read("/proc/self/status"));
+        let of_daemon = |file: &str| {
+            let path = daemon.map(|pid| format!("/proc/{pid}/{file}"));
+            let text = path.and_then(|path| fs::read_to_string(path).ok());
+            text.unwrap_or_else(|| read(&format!("/proc/self/{file}")))
+        };
+        let status = of_daemon("status");
         let mountinfo = read("/proc/self/mountinfo");
         let cgroups = Cgroups::read(&mountinfo);
         // As docker and nerdctl have it: with version 1, systemd and the others share the
@@ -86,6 +95,8 @@ impl Host {
                 .trim()
                 .parse()
                 .unwrap_or(u64::MAX),
+            hard_limits: hard_limits(&of_daemon("limits")),
+            oom_score_adj: of_daemon("oom_score_adj").trim().parse().unwrap_or(0),
             cgroups,
             systemd_cgroup,
             mounts: mounts(&mountinfo),
@@ -179,6 +190,36 @@ pub(super) fn kernel(release: &str) -> (u32, u32) {
         .split(|c: char| !c.is_ascii_digit())
         .map_while(|number| number.parse().ok());
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+/// The hard limits in the text of /proc/PID/limits.
+pub(super) fn hard_limits(text: &str) -> BTreeMap<String, u64> {
+    let names = [
+        ("core", "Max core file size"),
+        ("cpu", "Max cpu time"),
+        ("data", "Max data size"),
+        ("fsize", "Max file size"),
+        ("locks", "Max file locks"),
+        ("memlock", "Max locked memory"),
+        ("msgqueue", "Max msgqueue size"),
+        ("nice", "Max nice priority"),
+        ("nofile", "Max open files"),
+        ("nproc", "Max processes"),
+        ("rss", "Max resident set"),
+        ("rtprio", "Max realtime priority"),
+        ("rttime", "Max realtime timeout"),
+        ("sigpending", "Max pending signals"),
+        ("stack", "Max stack size"),
+    ];
+    let limits = names.into_iter().filter_map(|(name, title)| {
+        let hard = field(text, title)?.split_whitespace().nth(1)?;
+        let hard = match hard {
+            "unlimited" => u64::MAX,
+            number => number.parse().ok()?,
+        };
+        Some((name.to_owned(), hard))
+    });
+    limits.collect()
 }
 
 /// The names of the loaded profiles. Who may not read them sees none.

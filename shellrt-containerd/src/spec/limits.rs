@@ -3,6 +3,7 @@
 use shellrt_api::v0::config::containerd::Swap;
 use shellrt_api::v0::{config, Error};
 
+use super::capabilities::Set;
 use super::document::{Cpu, Memory, Pids, Resources, Rlimit};
 use super::host::{cpu_list, Host};
 use super::Facts;
@@ -29,14 +30,18 @@ pub(super) fn rlimits(facts: Facts) -> Result<Vec<Rlimit>, Error> {
         // -1 is "no limit", which the kernel has as the largest number.
         let value = |number: i64| u64::try_from(number).unwrap_or(u64::MAX);
         let (soft, hard) = (value(limit.soft), value(limit.hard));
+        let wrong = |reason: &str| Err(config::invalid(&format!("/ulimits/{name}"), reason));
         let most = facts.host.max_open_files;
         if name == "nofile" && hard > most {
-            return Err(config::invalid(
-                "/ulimits/nofile",
-                &format!(
-                    "this kernel lets no process open more than {most} files; the sysctl \
-                          \"fs.nr_open\" of the machine says so"
-                ),
+            return wrong(&format!(
+                "this kernel lets no process open more than {most} files; the sysctl \
+                 \"fs.nr_open\" of the machine says so"
+            ));
+        }
+        let daemon = facts.host.hard_limits.get(name);
+        if let Some(daemon) = daemon.filter(|&&daemon| hard > daemon && !can_raise(facts.host)) {
+            return wrong(&format!(
+                "containerd itself is limited to {daemon} and may not raise it (CAP_SYS_RESOURCE)"
             ));
         }
         Ok(Rlimit {
@@ -46,6 +51,26 @@ pub(super) fn rlimits(facts: Facts) -> Result<Vec<Rlimit>, Error> {
         })
     });
     limits.collect()
+}
+
+/// How soon the kernel kills the processes; `None` is the daemon's.
+///
+/// # Errors
+/// Error 4 where the kernel would refuse it.
+pub(super) fn oom_score_adj(facts: Facts) -> Result<Option<i32>, Error> {
+    let daemon = facts.host.oom_score_adj;
+    match facts.config.oom_score_adj {
+        Some(score) if score < daemon && !can_raise(facts.host) => Err(config::invalid(
+            "/oom_score_adj",
+            &format!("containerd itself has {daemon} and may not go below it (CAP_SYS_RESOURCE)"),
+        )),
+        score => Ok(score),
+    }
+}
+
+/// Whether who starts the container may go beyond its own limits.
+fn can_raise(host: &Host) -> bool {
+    Set::of_machine(host.capabilities).has("SYS_RESOURCE")
 }
 
 fn memory(facts: Facts) -> Result<Memory, Error> {

@@ -33,6 +33,7 @@ use document::{Linux, Resources, Root};
 pub use host::Host;
 pub use image::ImageConfig;
 pub use layers::Layers;
+pub use mounts::make_sources;
 pub use namespaces::{has_host_network, hostname};
 
 /// All that the document of a container follows from.

@@ -1,10 +1,13 @@
 //! What is mounted in a container: what every container has, then what the config asks for and the
 //! image wants.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use shellrt_api::v0::config::containerd::{self, MountKind, Namespace, Propagation};
-use shellrt_api::v0::{config, Error};
+use shellrt_api::v0::config::invalid;
+use shellrt_api::v0::Error;
 
 use super::document::Mount;
 use super::host::{Host, HostMount};
@@ -20,9 +23,8 @@ pub(super) fn mounts(facts: Facts) -> Result<(Vec<Mount>, String), Error> {
     let mut asked = Vec::new();
     let mut propagation = "";
     for (index, wanted) in facts.config.mounts.iter().enumerate() {
-        let (mount, of_root) = from_config(facts, wanted).map_err(|(field, reason)| {
-            config::invalid(&format!("/mounts/{index}/{field}"), &reason)
-        })?;
+        let (mount, of_root) = from_config(facts, wanted)
+            .map_err(|(field, reason)| invalid(&format!("/mounts/{index}/{field}"), &reason))?;
         asked.push(mount);
         propagation = wider(propagation, of_root);
     }
@@ -66,6 +68,31 @@ pub(super) fn mounts(facts: Facts) -> Result<(Vec<Mount>, String), Error> {
     });
     all.extend(asked);
     Ok((all, propagation.to_owned()))
+}
+
+/// Makes the sources of binds that are not there and that the config wants made.
+///
+/// # Errors
+/// Error 4 at the source that can't be made.
+pub fn make_sources(config: &containerd::Config) -> Result<(), Error> {
+    for (index, mount) in config.mounts.iter().enumerate() {
+        let bind = mount.bind.as_ref();
+        let wanted = bind.is_some_and(|bind| bind.create_host_path);
+        let Some(source) = mount.source.as_deref().filter(|_| wanted) else {
+            continue;
+        };
+        if Path::new(source).exists() {
+            continue;
+        }
+        // The mask of whoever calls should not keep the container's users out.
+        let made = fs::create_dir_all(source)
+            .and_then(|()| fs::set_permissions(source, fs::Permissions::from_mode(0o755)));
+        made.map_err(|error| {
+            let path = format!("/mounts/{index}/source");
+            invalid(&path, &format!("can't make {source:?}: {error}"))
+        })?;
+    }
+    Ok(())
 }
 
 /// What every container has mounted.

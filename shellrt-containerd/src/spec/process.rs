@@ -34,7 +34,7 @@ pub(super) fn process(facts: Facts, hostname: &str, capabilities: Set) -> Result
         rlimits: limits::rlimits(facts)?,
         no_new_privileges: no_new_privileges(facts),
         apparmor_profile: apparmor(facts)?,
-        oom_score_adj: config.oom_score_adj,
+        oom_score_adj: limits::oom_score_adj(facts)?,
     })
 }
 

@@ -97,7 +97,25 @@ fn limits_of_processes() {
         {"type": "RLIMIT_NOFILE", "soft": 1024, "hard": 4096},
     ]);
     assert_eq!(document["process"]["rlimits"], expected);
+    // setrlimit(2): only who has CAP_SYS_RESOURCE may raise a hard limit.
+    let mut case = Case::new(json!({"ulimits": {"nofile": 20_001, "core": -1}}));
+    case.spec();
+    case.host.capabilities &= !(1 << 24);
+    assert_eq!(case.wrong_at(), "/config/ulimits/nofile");
+    case.config = json!({"ulimits": {"nofile": 20_000, "core": -1}});
+    case.spec();
     // The kernel refuses more than fs.nr_open, which is 2^20 here.
     let case = Case::new(json!({"ulimits": {"nofile": (1 << 20) + 1}}));
     assert_eq!(case.wrong_at(), "/config/ulimits/nofile");
+}
+
+/// proc_pid_oom_score_adj(5): only who has CAP_SYS_RESOURCE may lower it.
+#[test]
+fn who_is_killed_first() {
+    let mut case = Case::new(json!({"oom_score_adj": -500}));
+    assert_eq!(case.spec().process.oom_score_adj, Some(-500));
+    case.host.capabilities &= !(1 << 24);
+    assert_eq!(case.wrong_at(), "/config/oom_score_adj");
+    case.config = json!({"oom_score_adj": -1});
+    assert_eq!(case.spec().process.oom_score_adj, Some(-1));
 }

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::super::host::{architecture, cpu_list, kernel, mounts, profiles, HostMount};
+use super::super::host::{
+    architecture, cpu_list, hard_limits, kernel, mounts, profiles, HostMount,
+};
 use super::super::Host;
 use super::texts;
 
@@ -56,6 +58,25 @@ fn loaded_profiles() {
         "docker-default (enforce)\n/usr/sbin/cupsd (complain)\nnvidia_modprobe//kmod (enforce)\n";
     let expected = texts(&["docker-default", "/usr/sbin/cupsd", "nvidia_modprobe//kmod"]);
     assert_eq!(profiles(text), expected);
+}
+
+/// The text is a shortened one of a machine; its columns are those of proc_pid_limits(5).
+#[test]
+fn limits_of_the_daemon() {
+    let text = "Limit                     Soft Limit           Hard Limit           Units     \n\
+        Max cpu time              unlimited            unlimited            seconds   \n\
+        Max open files            1024                 524288               files     \n\
+        Max locked memory         8388608              8388609              bytes     \n\
+        Max nice priority         0                    7                    \n";
+    let expected = [
+        ("cpu", u64::MAX),
+        ("nofile", 524_288),
+        ("memlock", 8_388_609),
+        ("nice", 7),
+    ];
+    let expected = expected.map(|(name, limit)| (name.to_owned(), limit));
+    assert_eq!(hard_limits(text), expected.into());
+    assert_eq!(Host::read(None).hard_limits.len(), 15);
 }
 
 /// What can be said of any machine that runs this.

@@ -103,6 +103,8 @@ fn host() -> Host {
         cpus: (0..4).collect(),
         thermal: Vec::new(),
         max_open_files: 1 << 20,
+        hard_limits: BTreeMap::from([("nofile".to_owned(), 20_000), ("core".to_owned(), u64::MAX)]),
+        oom_score_adj: -1,
         cgroups: Cgroups {
             unified: true,
             controllers: texts(&["cpu", "cpuset", "memory", "pids"]),

@@ -1,9 +1,11 @@
 //! Mounts. The defaults are those of docker (moby's `daemon/pkg/oci/defaults.go`).
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use serde_json::{json, Value};
 
+use super::super::make_sources;
 use super::{Case, HostMount};
 
 fn mount<'a>(document: &'a Value, destination: &str) -> &'a Value {
@@ -147,6 +149,32 @@ fn a_source_must_be_there() {
     let mount = json!({"type": "bind", "source": "/no/such/place", "target": "/x"});
     let case = Case::new(json!({"mounts": [mount]}));
     assert_eq!(case.wrong_at(), "/config/mounts/0/source");
+}
+
+#[test]
+fn a_source_is_made_where_that_is_wanted() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("not/yet");
+    let mount = json!({"type": "bind", "source": source, "target": "/x"});
+    let config =
+        |mount: &Value| serde_json::from_value(json!({"image": "x", "mounts": [mount]})).unwrap();
+    make_sources(&config(&mount)).unwrap();
+    assert!(!source.exists());
+    let mut mount = mount;
+    mount["bind"] = json!({"create_host_path": true});
+    make_sources(&config(&mount)).unwrap();
+    assert_eq!(source.metadata().unwrap().permissions().mode(), 0o40755);
+    Case::new(json!({"mounts": [mount]})).spec();
+
+    // What is there is left as it is, a file too.
+    let file = dir.path().join("file");
+    std::fs::write(&file, "text").unwrap();
+    mount["source"] = json!(file);
+    make_sources(&config(&mount)).unwrap();
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "text");
+    mount["source"] = json!(file.join("below"));
+    let error = make_sources(&config(&mount)).unwrap_err();
+    assert_eq!(error.detail["path"], "/config/mounts/0/source");
 }
 
 fn of_machine(target: &str, shared: bool, slave: bool) -> HostMount {

@@ -1,7 +1,5 @@
 //! `top`: the processes of a running module, from procfs.
 
-use std::fs;
-
 use shellrt_api::v0::top::{Request, Response};
 use shellrt_plugin::process::Stat;
 use shellrt_plugin::{process, top};
@@ -25,7 +23,7 @@ pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
     for pid in task::pids(&module.containerd, &name)? {
         // One that ended while we looked is left out.
         if let Ok(stat) = Stat::read(pid) {
-            processes.push(top::describe(pid, &stat, command(pid)));
+            processes.push(top::describe(pid, &stat, process::command_line(pid)));
         }
     }
     if processes.is_empty() {
@@ -52,14 +50,4 @@ pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
         block_write_bytes: usage.block_write_bytes,
         processes,
     })
-}
-
-/// The command line of a process, or its name where it has none.
-fn command(pid: u32) -> String {
-    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let line = String::from_utf8_lossy(&line).replace('\0', " ");
-    match line.trim_end() {
-        "" => process::name(pid),
-        line => line.to_owned(),
-    }
 }

@@ -1,3 +1,118 @@
-//! What only `shellrt-containerd` can show: that it shares a real containerd with everybody else and
+//! What only `shellrt-containerd` can show: that it shares a real containerd with everybody else, and
 //! that its modules survive everything.
 #![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
+
+use serde_json::{json, Value};
+use tests::image::Image;
+use tests::registry::{self, Registry};
+use tests::shellrt::Shellrt;
+
+/// A client that speaks v0 and nothing else.
+#[path = "containerd/v0.rs"]
+mod v0;
+
+/// Modules whose daemon, shim or monitor goes away.
+#[path = "containerd/life.rs"]
+mod life;
+
+/// A machine that goes down.
+#[path = "containerd/reboot.rs"]
+mod reboot;
+
+/// What `ctr` makes of what we have made, and the other way round.
+#[path = "containerd/shared.rs"]
+mod shared;
+
+/// A garbage collector that never rests.
+#[path = "containerd/garbage.rs"]
+mod garbage;
+
+/// Layers upon layers.
+#[path = "containerd/layers.rs"]
+mod layers;
+
+/// Registries and networks that break.
+#[path = "containerd/network.rs"]
+mod network;
+
+/// Output and input, byte by byte.
+#[path = "containerd/streams.rs"]
+mod streams;
+
+/// Many clients at once.
+#[path = "containerd/load.rs"]
+mod load;
+
+/// A plugin that is killed at any moment.
+#[path = "containerd/killed.rs"]
+mod killed;
+
+/// Other releases of containerd.
+#[path = "containerd/versions.rs"]
+mod versions;
+
+/// A plugin, a registry, and the reference of an image in it that has busybox and nothing else.
+fn setup() -> Option<(Shellrt, Registry, String)> {
+    with(Shellrt::start()?)
+}
+
+/// The same with a plugin that is there.
+fn with(shellrt: Shellrt) -> Option<(Shellrt, Registry, String)> {
+    let registry = Registry::start(&registry::Options::default())?;
+    let image = busybox().push(&registry, "busybox", "1");
+    Some((shellrt, registry, image))
+}
+
+/// An image that has busybox and nothing else.
+fn busybox() -> Image {
+    Image::busybox().config(json!({"Cmd": ["sh"], "Env": ["PATH=/bin"]}))
+}
+
+/// Runs until it is told to end, and ends with 143 then.
+const FOREVER: &str = "trap 'exit 143' TERM; while :; do sleep 1000 & wait $!; done";
+
+/// Writes a line with a number again and again.
+const TICKS: &str = "trap 'exit 143' TERM; n=0; while :; do echo $n; n=$((n+1)); sleep 0.02; done";
+
+/// Removes a module, whatever it does.
+fn remove(shellrt: &Shellrt, name: &str) {
+    shellrt.ok(&json!({"_type": "remove", "name": name, "force": true}));
+}
+
+/// Nothing is left of modules, in the daemon and in the kernel.
+fn assert_nothing_left(shellrt: &Shellrt) {
+    assert_eq!(shellrt.ok(&json!({"_type": "list"}))["modules"], json!([]));
+    let left = shellrt.containerd.left_of_modules();
+    assert!(left.is_empty(), "{left:#?}");
+}
+
+/// What a script that ends by itself has written.
+fn output(shellrt: &Shellrt, image: &str, script: &str) -> String {
+    shellrt.run("script", image, script, json!({}));
+    let status = shellrt.module("wait", "script");
+    let text = String::from_utf8(shellrt.logs("script")).unwrap();
+    assert_eq!(status["exit_code"], 0, "{script}: {text}");
+    remove(shellrt, "script");
+    text
+}
+
+/// The lines of a listing of `ctr` without its heading, sorted.
+fn listing(shellrt: &Shellrt, arguments: &[&str]) -> Vec<String> {
+    let text = shellrt.containerd.ctr(arguments);
+    let mut lines: Vec<String> = text.lines().skip(1).map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+/// Everything that the daemon knows in the test's namespace.
+fn store(shellrt: &Shellrt) -> Value {
+    json!({
+        "containers": listing(shellrt, &["containers", "ls"]),
+        "content": listing(shellrt, &["content", "ls", "-q"]),
+        "images": listing(shellrt, &["images", "ls"]),
+        "ingests": listing(shellrt, &["content", "active"]),
+        "leases": listing(shellrt, &["leases", "ls"]),
+        "snapshots": listing(shellrt, &["snapshots", "ls"]),
+        "tasks": listing(shellrt, &["tasks", "ls"]),
+    })
+}

@@ -51,7 +51,10 @@ fn upper() -> Layer {
 
 /// A path that no header of a tar has room for.
 fn deep() -> String {
-    format!("srv/{}/file", vec!["a-long-name-of-a-directory"; 8].join("/"))
+    format!(
+        "srv/{}/file",
+        vec!["a-long-name-of-a-directory"; 8].join("/")
+    )
 }
 
 /// A file that comes back above the layer that took it away.
@@ -75,15 +78,20 @@ fn upper_layers_hide_replace_and_add() {
         ("cat /srv/gone", "top\n"),
         ("ls /srv/one-name 2>&1 | grep -c 'No such file'", "1\n"),
         ("cat /srv/two-names", "shared\n"),
-        ("find /srv/emptied | sort | tr '\\n' ' '", 
-         "/srv/emptied /srv/emptied/deep /srv/emptied/deep/new /srv/emptied/new "),
+        (
+            "find /srv/emptied | sort | tr '\\n' ' '",
+            "/srv/emptied /srv/emptied/deep /srv/emptied/deep/new /srv/emptied/new ",
+        ),
         ("cat /srv/was-a-directory", "upper\n"),
         ("cat /srv/was-a-file/x", "upper\n"),
         ("ls /srv/was-a-link", "x\n"),
         ("ls /srv/kept", "both\nother-name\n"),
         ("ls -d /srv/whole 2>&1 | grep -c 'No such file'", "1\n"),
         ("stat -c %a /srv/setuid /srv/sticky", "4755\n1777\n"),
-        ("stat -c '%F %t %T' /srv/null", "character special file 1 3\n"),
+        (
+            "stat -c '%F %t %T' /srv/null",
+            "character special file 1 3\n",
+        ),
         ("stat -c %h /srv/linked /srv/linked-too", "2\n2\n"),
         ("stat -c %Y /srv/linked", "1700000000\n"),
         ("find / -xdev -name '.wh*' | wc -l", "0\n"),
@@ -164,7 +172,10 @@ fn a_user_is_looked_up_in_the_topmost_file_that_is_there() {
     }
     // A link must not lead out of the image: the machine's own file has a root as well.
     let image = Image::busybox()
-        .layer(Layer::new().symlink("etc/passwd", "/srv/passwd"), Compression::Gzip)
+        .layer(
+            Layer::new().symlink("etc/passwd", "/srv/passwd"),
+            Compression::Gzip,
+        )
         .layer(
             Layer::new().file("srv/passwd", 0o644, b"app:x:51:52::/:/bin/sh\n"),
             Compression::Gzip,

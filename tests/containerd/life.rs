@@ -38,7 +38,10 @@ fn a_module_does_not_notice_that_its_daemon_is_stopped_and_started() {
             false => shellrt.containerd.stop(),
             true => shellrt.containerd.kill(),
         }
-        assert_eq!(shellrt.err(&json!({"_type": "status", "name": "goes-on"})), 16);
+        assert_eq!(
+            shellrt.err(&json!({"_type": "status", "name": "goes-on"})),
+            16
+        );
         assert_eq!(shellrt.err(&json!({"_type": "list"})), 16);
         if !abruptly {
             // It ends while there is no daemon, and somebody has seen it.

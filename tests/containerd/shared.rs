@@ -42,7 +42,10 @@ fn ctr_lists_runs_and_removes_what_we_have_pulled() {
     let checked = shellrt.containerd.ctr(&["images", "check"]);
     let line = checked.lines().find(|line| line.starts_with(&image));
     let line = line.unwrap_or_else(|| panic!("{checked}"));
-    assert!(line.contains("complete (2/2)") || line.contains("complete (3/3)"), "{line}");
+    assert!(
+        line.contains("complete (2/2)") || line.contains("complete (3/3)"),
+        "{line}"
+    );
     assert!(line.trim_end().ends_with("true"), "not unpacked: {line}");
     let run = ["run", "--rm", &image, "by-ctr", "echo", "hello"];
     assert_eq!(shellrt.containerd.ctr(&run), "hello\n");
@@ -52,7 +55,10 @@ fn ctr_lists_runs_and_removes_what_we_have_pulled() {
     shellrt.containerd.ctr(&["images", "rm", "--sync", &image]);
     assert_eq!(references(&shellrt), Vec::<String>::new());
     assert_eq!(listing(&shellrt, &["content", "ls"]), Vec::<String>::new());
-    assert_eq!(listing(&shellrt, &["snapshots", "ls"]), Vec::<String>::new());
+    assert_eq!(
+        listing(&shellrt, &["snapshots", "ls"]),
+        Vec::<String>::new()
+    );
     assert_eq!(listing(&shellrt, &["leases", "ls"]), Vec::<String>::new());
 }
 
@@ -72,12 +78,18 @@ fn we_list_run_and_remove_what_ctr_has_pulled() {
     assert_eq!(shellrt.logs("a"), b"hello\n");
     let pulled = shellrt.pull(&image);
     assert_eq!(fetched(&proxy), before, "{pulled}");
-    assert_eq!(shellrt.err(&json!({"_type": "img_remove", "image": image})), 9);
+    assert_eq!(
+        shellrt.err(&json!({"_type": "img_remove", "image": image})),
+        9
+    );
     shellrt.module("remove", "a");
     shellrt.ok(&json!({"_type": "img_remove", "image": image}));
     assert_eq!(listing(&shellrt, &["images", "ls"]), Vec::<String>::new());
     assert_eq!(listing(&shellrt, &["content", "ls"]), Vec::<String>::new());
-    assert_eq!(listing(&shellrt, &["snapshots", "ls"]), Vec::<String>::new());
+    assert_eq!(
+        listing(&shellrt, &["snapshots", "ls"]),
+        Vec::<String>::new()
+    );
 }
 
 #[test]
@@ -88,7 +100,10 @@ fn what_ctr_has_pulled_without_unpacking_is_unpacked_without_fetching() {
     let fetch = ["content", "fetch", "--plain-http", &image];
     shellrt.containerd.ctr(&fetch);
     let before = fetched(&proxy);
-    assert_eq!(listing(&shellrt, &["snapshots", "ls"]), Vec::<String>::new());
+    assert_eq!(
+        listing(&shellrt, &["snapshots", "ls"]),
+        Vec::<String>::new()
+    );
     shellrt.pull(&image);
     assert_eq!(fetched(&proxy), before);
     shellrt.run("a", &image, FOREVER, json!({}));
@@ -107,7 +122,11 @@ fn modules_and_containers_of_others_are_left_alone() {
     // It is in our namespace and not ours.
     assert_eq!(shellrt.ok(&json!({"_type": "list"}))["modules"], json!([]));
     for kind in ["status", "start", "stop", "remove", "logs"] {
-        assert_eq!(shellrt.err(&json!({"_type": kind, "name": "theirs"})), 5, "{kind}");
+        assert_eq!(
+            shellrt.err(&json!({"_type": kind, "name": "theirs"})),
+            5,
+            "{kind}"
+        );
     }
     let create = json!({
         "_type": "create", "name": "theirs", "config_type": "containerd",
@@ -117,19 +136,31 @@ fn modules_and_containers_of_others_are_left_alone() {
     let answer = shellrt.ok(&json!({"_type": "prune", "images": true, "older_than": 0}));
     assert_eq!(answer["images"], json!([]), "their container uses it");
     let tasks = shellrt.containerd.ctr(&["tasks", "ls"]);
-    assert!(tasks.contains("theirs") && tasks.contains("RUNNING"), "{tasks}");
-    assert_eq!(shellrt.err(&json!({"_type": "img_remove", "image": image})), 9);
+    assert!(
+        tasks.contains("theirs") && tasks.contains("RUNNING"),
+        "{tasks}"
+    );
+    assert_eq!(
+        shellrt.err(&json!({"_type": "img_remove", "image": image})),
+        9
+    );
     shellrt.containerd.ctr(&["tasks", "rm", "-f", "theirs"]);
     shellrt.containerd.ctr(&["containers", "rm", "theirs"]);
     // What is ours, they see, with its name and its image.
     shellrt.run("ours", &image, FOREVER, json!({}));
     let containers = shellrt.containerd.ctr(&["containers", "ls"]);
     let line = containers.lines().find(|line| line.starts_with("ours "));
-    assert!(line.is_some_and(|line| line.contains(&image)), "{containers}");
+    assert!(
+        line.is_some_and(|line| line.contains(&image)),
+        "{containers}"
+    );
     let pid = shellrt.module("status", "ours")["pid"].to_string();
     let tasks = shellrt.containerd.ctr(&["tasks", "ls"]);
     let line = tasks.lines().find(|line| line.starts_with("ours "));
-    assert!(line.is_some_and(|line| line.contains(&pid)), "{pid}: {tasks}");
+    assert!(
+        line.is_some_and(|line| line.contains(&pid)),
+        "{pid}: {tasks}"
+    );
     let said = ["tasks", "exec", "--exec-id", "1", "ours", "echo", "hello"];
     assert_eq!(shellrt.containerd.ctr(&said), "hello\n");
     remove(&shellrt, "ours");
@@ -229,7 +260,13 @@ fn a_pull_leaves_what_a_pull_by_ctr_leaves() {
         let pull = ["images", "pull", "--plain-http", &reference];
         theirs.containerd.ctr(&pull);
         let (ours_now, theirs_now) = (listings(&ours), listings(&theirs));
-        for key in ["content", "images", "leases", "snapshots", "snapshot labels"] {
+        for key in [
+            "content",
+            "images",
+            "leases",
+            "snapshots",
+            "snapshot labels",
+        ] {
             assert_eq!(
                 ours_now[key], theirs_now[key],
                 "{name}, {key}: ours {:#}\ntheirs {:#}",
@@ -238,7 +275,9 @@ fn a_pull_leaves_what_a_pull_by_ctr_leaves() {
         }
         // And both lose the same.
         ours.ok(&json!({"_type": "img_remove", "image": reference}));
-        theirs.containerd.ctr(&["images", "rm", "--sync", &reference]);
+        theirs
+            .containerd
+            .ctr(&["images", "rm", "--sync", &reference]);
         let (ours_now, theirs_now) = (listings(&ours), listings(&theirs));
         assert_eq!(ours_now, theirs_now, "{name}, removed");
         assert_eq!(ours_now["content"], json!([]), "{name}, removed");

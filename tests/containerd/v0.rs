@@ -125,8 +125,7 @@ fn a_v0_client_goes_through_a_life() {
     let again: Value = serde_json::from_str(&send(&shellrt, remove)).unwrap();
     assert_eq!(again["_status"], "err");
     assert_eq!(again["code"], 5);
-    let image_remove =
-        format!(r#"{{"_version":"0.1.0","_type":"img_remove","image":"{image}"}}"#);
+    let image_remove = format!(r#"{{"_version":"0.1.0","_type":"img_remove","image":"{image}"}}"#);
     assert_eq!(send(&shellrt, &image_remove), OK);
     let version = send(&shellrt, r#"{"_version":"0.1.0","_type":"version"}"#);
     assert!(version.contains(r#""info":""#), "{version}");

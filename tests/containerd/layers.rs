@@ -51,10 +51,7 @@ fn upper() -> Layer {
 
 /// A path that no header of a tar has room for.
 fn deep() -> String {
-    format!(
-        "srv/{}/file",
-        vec!["a-long-name-of-a-directory"; 8].join("/")
-    )
+    format!("srv/{}/file", ["a-long-name-of-a-directory"; 8].join("/"))
 }
 
 /// A file that comes back above the layer that took it away.

@@ -233,7 +233,7 @@ const PASSWD: &[u8] =
     b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/home:/bin/false\n";
 
 /// What the tests' scripts use.
-const LINKS: [&str; 44] = [
+const LINKS: [&str; 45] = [
     "[",
     "awk",
     "cat",
@@ -256,6 +256,7 @@ const LINKS: [&str; 44] = [
     "ln",
     "ls",
     "mkdir",
+    "mknod",
     "mount",
     "mv",
     "nc",

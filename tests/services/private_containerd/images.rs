@@ -1,4 +1,5 @@
-//! The images of the conformance suite, one repository for each kind of program, all with the tag `1`.
+//! The images of the conformance suite, one repository for each kind of program, all with the tag `1`;
+//! `lines` has `2` as well.
 
 use anyhow::ensure;
 use serde_json::{json, Value};
@@ -19,7 +20,9 @@ pub fn push(registry: &Registry) -> anyhow::Result<()> {
     // What builders push today: several platforms, and what the builder says of each.
     let here = plain("lines").build();
     let there = plain("lines").platform(foreign()).build();
-    push_index(registry, "lines", "1", &[&there, &here], true);
+    for tag in ["1", "2"] {
+        push_index(registry, "lines", tag, &[&there, &here], true);
+    }
     // What docker pushes.
     Image::new(Format::Docker)
         .layer(busybox(), Compression::Gzip)

@@ -23,6 +23,9 @@ const SPARE: Duration = Duration::from_secs(24 * 60 * 60);
 /// On the leases of pulls: the image that is pulled.
 const PULL: &str = "shellrt.pull";
 
+/// On the leases of pulls: when the first pull of the image began that did not succeed.
+const BEGUN: &str = "shellrt.begun";
+
 /// The type of the blobs among what a lease holds.
 const BLOB: &str = "content";
 
@@ -36,7 +39,8 @@ pub(super) struct Lease {
 }
 
 struct Earlier {
-    created_at: i64,
+    /// When it began, as [`date`] writes it.
+    begun: String,
     resources: Vec<api::Resource>,
 }
 
@@ -50,25 +54,18 @@ impl Lease {
             earlier,
         };
         loop {
-            if create(containerd, &id, reference).await? {
+            if create(containerd, &id, reference, None).await? {
                 return Ok(lease(None));
             }
-            let Some(found) = find(containerd, &id).await? else {
+            let Some(mut found) = find(containerd, &id).await? else {
                 continue;
             };
-            let resources = resources(containerd, &id).await?;
             let earlier = Earlier {
-                created_at: nanoseconds(found.created_at),
-                resources,
+                begun: found.labels.remove(BEGUN).unwrap_or_default(),
+                resources: resources(containerd, &id).await?,
             };
             if ends_before(&found, event::now() + nanos(SPARE)) {
-                delete(containerd, &id, false).await?;
-                if !create(containerd, &id, reference).await? {
-                    continue;
-                }
-                for resource in &earlier.resources {
-                    hold(containerd, &id, resource.clone()).await?;
-                }
+                renew(containerd, &id, reference, &earlier).await?;
             }
             return Ok(lease(Some(earlier)));
         }
@@ -80,7 +77,7 @@ impl Lease {
             let is_blob = |resource: &api::Resource| {
                 resource.r#type == BLOB && digest.to_string() == resource.id
             };
-            created_at >= earlier.created_at && earlier.resources.iter().any(is_blob)
+            date(created_at) >= earlier.begun && earlier.resources.iter().any(is_blob)
         })
     }
 
@@ -180,11 +177,18 @@ pub(super) fn id(reference: &str) -> String {
 }
 
 /// Makes the lease; false where there is one.
-async fn create(containerd: &Containerd, id: &str, reference: &str) -> Result<bool, Error> {
+async fn create(
+    containerd: &Containerd,
+    id: &str,
+    reference: &str,
+    begun: Option<&str>,
+) -> Result<bool, Error> {
+    let begun = begun.map_or_else(|| date(event::now()), str::to_owned);
     let labels = Labels::from([
         (labels::EXPIRE.to_owned(), date(event::now() + nanos(KEPT))),
         (LABEL.to_owned(), "true".to_owned()),
         (PULL.to_owned(), reference.to_owned()),
+        (BEGUN.to_owned(), begun),
     ]);
     make(containerd, id, labels).await
 }
@@ -199,6 +203,28 @@ async fn make(containerd: &Containerd, id: &str, labels: Labels) -> Result<bool,
         Err(error) if error.is_already_exists() => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Gives a lease another week. There is no call for that, so there is a new one with the same id, and
+/// another one that holds everything while there is none.
+async fn renew(
+    containerd: &Containerd,
+    id: &str,
+    reference: &str,
+    earlier: &Earlier,
+) -> Result<(), Error> {
+    let Earlier { begun, resources } = earlier;
+    let meanwhile = format!("{id}-{}", super::random::characters());
+    create(containerd, &meanwhile, reference, Some(begun)).await?;
+    for resource in resources {
+        hold(containerd, &meanwhile, resource.clone()).await?;
+    }
+    delete(containerd, id, false).await?;
+    create(containerd, id, reference, Some(begun)).await?;
+    for resource in resources {
+        hold(containerd, id, resource.clone()).await?;
+    }
+    delete(containerd, &meanwhile, false).await
 }
 
 async fn find(containerd: &Containerd, id: &str) -> Result<Option<api::Lease>, Error> {

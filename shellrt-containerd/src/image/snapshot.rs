@@ -82,13 +82,7 @@ pub(super) async fn unpack(containerd: &Containerd, layer: &Layer<'_>) -> Result
             Err(error) => Err(error),
         };
         match made {
-            Ok(true) => {
-                // Only now is it known.
-                let diff_id = layer.diff_id.to_string();
-                let labels = Labels::from([(UNCOMPRESSED.to_owned(), diff_id)]);
-                content::label(containerd, &layer.descriptor.digest, labels).await?;
-                return Ok(true);
-            }
+            Ok(true) => return Ok(true),
             Ok(false) => discard(containerd, layer.snapshotter, &key).await,
             Err(error) => {
                 discard(containerd, layer.snapshotter, &key).await;
@@ -182,8 +176,12 @@ async fn apply(
     Ok(())
 }
 
-/// Gives the snapshot its name; false where somebody else was first.
+/// Gives the snapshot its name; false where somebody else was first. The label comes before: whoever
+/// finds the snapshot, after a kill too, does not look at the blob again.
 async fn commit(containerd: &Containerd, layer: &Layer<'_>, key: &str) -> Result<bool, Error> {
+    let diff_id = layer.diff_id.to_string();
+    let labels = Labels::from([(UNCOMPRESSED.to_owned(), diff_id)]);
+    content::label(containerd, &layer.descriptor.digest, labels).await?;
     let request = snapshots_api::CommitSnapshotRequest {
         snapshotter: layer.snapshotter.to_owned(),
         name: layer.chain.to_owned(),

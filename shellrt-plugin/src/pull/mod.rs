@@ -57,18 +57,18 @@ where
 }
 
 /// Reports how a download goes, a few times a second at most for each layer: the first and the last
-/// byte always.
+/// byte of each phase always.
 pub fn throttled<'a, 'b: 'a>(
     report: &'a mut Report<'b>,
 ) -> impl FnMut(&Digest, u64, u64, Phase) + Send + use<'a, 'b> {
-    let mut last: BTreeMap<Digest, Instant> = BTreeMap::new();
+    let mut last: BTreeMap<Digest, (Phase, Instant)> = BTreeMap::new();
     move |digest, current, total, phase| {
         let is_news = match last.get(digest) {
-            Some(time) => current == total || time.elapsed() >= PAUSE,
+            Some((known, time)) => *known != phase || current == total || time.elapsed() >= PAUSE,
             None => true,
         };
         if is_news {
-            last.insert(digest.clone(), Instant::now());
+            last.insert(digest.clone(), (phase, Instant::now()));
             report(Progress::Layer {
                 digest: digest.to_string(),
                 current,

@@ -90,7 +90,7 @@ fn who_follows_goes_on_while_the_daemon_is_away() {
     shellrt.containerd.start_again();
     (0..20).for_each(|_| next(&mut follow));
     shellrt.ok(&json!({"_type": "stop", "name": "a", "timeout": 0}));
-    follow.finish();
+    follow.rest();
     remove(&shellrt, "a");
     assert_nothing_left(&shellrt);
 }

@@ -183,7 +183,12 @@ fn what_is_in_another_namespace_is_not_fetched_again() {
     }
     assert_eq!(references(&shellrt), Vec::<String>::new());
     shellrt.pull(&image);
-    assert_eq!(fetched(&proxy), before);
+    // The config may come again, as long as the layer does not.
+    let again: u64 = proxy.seen("/blobs/")[before..]
+        .iter()
+        .map(|seen| seen.bytes)
+        .sum();
+    assert!(again < 10_000, "{again} bytes were fetched again");
     assert_eq!(references(&shellrt), [image.as_str()]);
     shellrt.ok(&json!({"_type": "img_remove", "image": image}));
     let there = shellrt.containerd.ctr(&["images", "ls", "-q"]);
@@ -196,8 +201,10 @@ fn listings(shellrt: &Shellrt) -> Value {
         .iter()
         .map(|line| {
             let words: Vec<&str> = line.split_whitespace().collect();
-            // Between the size and the labels stands the age.
-            json!([words[0], words[1], words[words.len() - 1]])
+            // Between the size and the labels stands the age. The labels come in any order.
+            let mut labels: Vec<&str> = words[words.len() - 1].split(',').collect();
+            labels.sort_unstable();
+            json!([words[0], words[1], labels])
         })
         .collect();
     let snapshots = listing(shellrt, &["snapshots", "ls"]);

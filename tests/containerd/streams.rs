@@ -69,7 +69,7 @@ fn a_gigabyte_as_fast_as_it_comes() {
     assert_eq!(status["exit_code"], 0, "{status}");
     // The log has the end, as much of it as its files hold, and no byte of it is missing.
     let log = shellrt.logs("a");
-    assert!(log.len() > 10 << 20, "{} bytes are in the log", log.len());
+    assert!(log.len() > 4 << 20, "{} bytes are in the log", log.len());
     assert!(log.len() <= 30 << 20, "{} bytes are in the log", log.len());
     assert!(
         bytes.ends_with(&log),
@@ -129,7 +129,8 @@ fn nobody_who_listens_holds_a_module_up_for_ever() {
     let Some((shellrt, _registry, image)) = setup() else {
         return;
     };
-    let bytes = numbered(10_000_000);
+    // More than all buffers between the module and a client have room for.
+    let bytes = numbered(2_000_000);
     writer(&shellrt, &image, &bytes, 1, json!({}));
     // It listens and does not read, so the module waits for it.
     let mut attach = shellrt.open(&json!({"_type": "attach", "name": "a"}));
@@ -203,7 +204,7 @@ fn an_echo_answers_each_line_at_once_and_the_next_client_goes_on() {
     third.stdin.as_mut().unwrap().write_all(&[0]).unwrap();
     assert_eq!(third.object()["_status"], "ok");
     say(&mut third, "the last line\n");
-    assert_eq!(third.finish().stream, None);
+    assert_eq!(third.rest(), b"");
     let status = shellrt.module("wait", "a");
     assert_eq!(status["exit_code"], 0, "{status}");
     // The log has it all.

@@ -215,6 +215,15 @@ impl Open {
         String::from_utf8(bytes).expect("text")
     }
 
+    /// Closes stdin and reads what is left of the stream, to its end.
+    pub fn rest(mut self) -> Vec<u8> {
+        drop(self.stdin.take());
+        let mut bytes = Vec::new();
+        self.stdout.read_to_end(&mut bytes).expect("stdout");
+        self.child.wait().expect("an end");
+        bytes
+    }
+
     /// Closes stdin and reads everything.
     pub fn finish(mut self) -> Answer {
         drop(self.stdin.take());

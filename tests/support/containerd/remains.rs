@@ -80,7 +80,8 @@ impl Containerd {
         let folder = self.folder.to_string_lossy();
         let has = |file: &str| {
             let bytes = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
-            String::from_utf8_lossy(&bytes).contains(&*folder)
+            let text = String::from_utf8_lossy(&bytes);
+            text.contains(&*folder) || text.contains(&self.namespace)
         };
         let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
         let in_cgroup = cgroups

@@ -60,9 +60,16 @@ impl Layer {
     }
 
     /// A second name of a file that this layer has already.
+    ///
+    /// # Panics
+    /// Where it has not.
     pub fn hard_link(self, path: &str, target: &str) -> Self {
-        self.entry(path, EntryType::Link, 0o644, |entry| {
+        let file = self.entries.iter().find(|entry| entry.path == target);
+        let file = file.expect("the file is there");
+        let (mode, owner) = (file.mode, file.owner);
+        self.entry(path, EntryType::Link, mode, |entry| {
             entry.link = Some(target.to_owned());
+            entry.owner = owner;
         })
     }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{json, Value};
 use tests::plugin::{until, Plugin};
+use tests::registry::digest;
 use tests::registry::proxy::Fault;
 
 use super::{blob, image, listing, output, pull, references, refused, World};
@@ -143,10 +144,7 @@ fn a_layer_that_was_changed_on_the_way_is_refused() {
         .fault(&blob(&layer), Fault::Corrupt(2_000_000), 1);
     let (code, message) = refused(&world.shellrt, &reference);
     assert_eq!(code, 14, "{message}");
-    assert!(
-        message.contains(&tests::registry::digest(&layer)),
-        "{message}"
-    );
+    assert!(message.contains(&digest(&layer)), "{message}");
     assert_broken(&world);
     assert_eq!(partial(&world), 0, "the wrong bytes are of no use");
     world.shellrt.pull(&reference);
@@ -336,4 +334,48 @@ fn ctr_and_shellrt_share_what_they_fetch() {
     let range = format!("bytes={ctr_has}-{}", layer.len() - 1);
     assert_eq!(world.proxy.seen(&blob(&layer))[1].range, range);
     assert_eq!(output(&world.shellrt, &reference, "echo hello"), "hello\n");
+}
+
+#[test]
+fn what_the_disk_has_lost_is_fetched_again() {
+    let Some(world) = World::start() else {
+        return;
+    };
+    let image = image(&[100_000]);
+    let built = image.build();
+    let reference = world.push(&image, "app");
+    let blobs = [
+        &built.layers[1],
+        &built.layers[0],
+        &built.config,
+        &built.manifest,
+    ];
+    for policy in ["always", "missing"] {
+        for (number, lost) in blobs.into_iter().enumerate() {
+            let containerd = &world.shellrt.containerd;
+            containerd.ctr(&["content", "fetch", "--plain-http", &reference]);
+            let digest = digest(lost);
+            let blobs = "root/io.containerd.content.v1.content/blobs/sha256";
+            let file = digest.trim_start_matches("sha256:");
+            let file = containerd.folder().join(blobs).join(file);
+            // After a power loss a file may be empty, or missing.
+            match number % 2 {
+                0 => std::fs::write(&file, b"").unwrap(),
+                _ => std::fs::remove_file(&file).unwrap(),
+            }
+            let asked = world.proxy.seen("/blobs/").len();
+            let request = json!({"_type": "img_pull", "image": reference, "policy": policy});
+            world.shellrt.ok(&request);
+            let again = world.proxy.seen("/blobs/").split_off(asked);
+            let again: Vec<_> = again.iter().map(|seen| seen.path.as_str()).collect();
+            let is_blob = number < 3;
+            assert_eq!(again.len(), usize::from(is_blob), "{number}: {again:?}");
+            assert!(!is_blob || again[0].ends_with(&digest));
+            assert_eq!(output(&world.shellrt, &reference, "echo hello"), "hello\n");
+            world
+                .shellrt
+                .ok(&json!({"_type": "img_remove", "image": reference}));
+            assert_eq!(listing(&world.shellrt.containerd), [""; 0]);
+        }
+    }
 }

@@ -121,6 +121,18 @@ pub(super) async fn read(
     Ok(Some(bytes))
 }
 
+/// Removes a blob that is of no use, whatever refers to it, and waits until its file is gone: as long
+/// as there is one, containerd takes no other in its place. Another namespace that has the blob keeps
+/// the file.
+pub(super) async fn delete(containerd: &Containerd, digest: &Digest) -> Result<(), Error> {
+    let request = api::DeleteContentRequest {
+        digest: digest.to_string(),
+    };
+    let answer = ask("remove a blob", containerd.content().delete(request)).await;
+    known(answer)?;
+    super::lease::collect(containerd).await
+}
+
 /// All blobs by their digests, with their sizes.
 pub(super) async fn all(containerd: &Containerd) -> Result<Vec<(String, u64)>, Error> {
     let request = api::ListContentRequest::default();

@@ -10,9 +10,9 @@ use tokio::sync::mpsc;
 use tonic::codec::Streaming;
 use tonic::{Code, Status};
 
-use super::content::{ask, known, size};
-use super::labels::Labels;
-use super::media;
+use super::content::{self, ask, known, size};
+use super::labels::{self, Labels};
+use super::{lease, media};
 use crate::containerd::Containerd;
 use crate::error::Error;
 
@@ -173,17 +173,35 @@ impl Ingest {
     }
 }
 
-/// Puts a small blob into the store, unless it is there; then it gets the labels that it lacks.
+/// Puts a small blob into the store, unless it is there; then it gets the labels that it lacks. One
+/// that the disk has lost is put there anew.
 pub(super) async fn put(
     containerd: &Containerd,
     descriptor: &Descriptor,
     bytes: &[u8],
-    labels: impl Fn(&Labels) -> Labels,
+    wanted: impl Fn(&Labels) -> Labels,
 ) -> Result<(), Error> {
     let mut pause = Pause::new();
+    let mut replaced = false;
     loop {
         match Ingest::open(containerd, descriptor).await? {
-            Opened::Exists => return relabel(containerd, &descriptor.digest, labels).await,
+            Opened::Exists => {
+                let digest = &descriptor.digest;
+                match content::read(containerd, digest).await {
+                    Ok(Some(_)) => return relabel(containerd, digest, wanted).await,
+                    // Another namespace has it too, with the same file.
+                    Err(error) if replaced => return Err(error),
+                    Ok(None) | Err(_) => {
+                        log::warn!("\"{digest}\" is damaged; it is replaced");
+                        // What it keeps must not go with it.
+                        for child in labels::children_of(&wanted(&Labels::new())) {
+                            lease::hold_blob(containerd, &child).await?;
+                        }
+                        content::delete(containerd, digest).await?;
+                        replaced = true;
+                    }
+                }
+            }
             Opened::Locked => pause.wait().await,
             Opened::Ready(mut ingest) => {
                 // Bytes that another namespace has need not be written.
@@ -195,7 +213,7 @@ pub(super) async fn put(
                     }
                     ingest.write(bytes.to_vec()).await?;
                 }
-                match ingest.commit(labels(&Labels::new())).await? {
+                match ingest.commit(wanted(&Labels::new())).await? {
                     Finished::Done => return Ok(()),
                     Finished::Exists => {}
                     Finished::Wrong(_) => abort(containerd, descriptor).await?,
@@ -209,13 +227,13 @@ pub(super) async fn put(
 pub(super) async fn relabel(
     containerd: &Containerd,
     digest: &Digest,
-    labels: impl Fn(&Labels) -> Labels,
+    wanted: impl Fn(&Labels) -> Labels,
 ) -> Result<(), Error> {
-    let found = super::content::info(containerd, digest).await?;
+    let found = content::info(containerd, digest).await?;
     let known = found.map(|blob| blob.labels).unwrap_or_default();
-    let mut missing = labels(&known);
+    let mut missing = wanted(&known);
     missing.retain(|key, value| known.get(key) != Some(value));
-    super::content::label(containerd, digest, missing).await
+    content::label(containerd, digest, missing).await
 }
 
 /// Throws away what has been written of a blob.

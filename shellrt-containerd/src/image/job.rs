@@ -1,28 +1,18 @@
 //! The work of a pull: what is fetched, in which order it comes into containerd's stores, and what is
 //! left out because it is here already.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-
-use futures_util::future::try_join;
-use futures_util::stream::{self, TryStreamExt};
 use shellrt_api::v0::img_pull::{Phase, Response};
-use shellrt_plugin::registry::{
-    self, Client, Descriptor, Digest, ImageManifest, Platform, Reference,
-};
-use tokio::sync::watch;
+use shellrt_plugin::registry::{self, Client, ImageManifest, Platform, Reference};
 
-use super::fetch::{Fetched, Listener, Source};
+use super::fetch::{Listener, Source};
 use super::found::{self, transferred};
 use super::labels::{self, Labels};
+use super::layers::{Layers, Stop, Survey};
 use super::lease::Lease;
 use super::room::Stores;
-use super::{chain, content, ingest, lease, media, snapshot, Config, Found, Image};
+use super::{content, ingest, lease, media, Config, Found};
 use crate::containerd::Containerd;
 use crate::error::Error;
-
-/// How many layers are fetched at once.
-const AT_ONCE: usize = 4;
 
 /// An image on its way into containerd's stores.
 pub(super) struct Job<'a> {
@@ -41,6 +31,8 @@ pub(super) enum Outcome {
     Done(Box<Response>),
     /// Something is not here, and nobody could be asked for it.
     Missing,
+    /// A layer that was here was damaged, and is not any more; it has to be fetched.
+    Damaged(Error),
 }
 
 impl Job<'_> {
@@ -61,7 +53,9 @@ impl Job<'_> {
                     log::warn!("{error}: it goes after a week");
                 }
             }
-            Ok(Outcome::Missing) | Err(_) => lease::tidy(self.containerd, &name).await,
+            Ok(Outcome::Missing | Outcome::Damaged(_)) | Err(_) => {
+                lease::tidy(self.containerd, &name).await
+            }
         }
         outcome
     }
@@ -79,10 +73,9 @@ impl Job<'_> {
             ingest::put(containerd, &document.descriptor, &document.bytes, labels).await?;
         }
         let mut fetched = 0;
-        let bytes = match (
-            content::read(containerd, &manifest.config.digest).await?,
-            self.client,
-        ) {
+        // One that the disk has changed is as good as none.
+        let known = content::read(containerd, &manifest.config.digest).await;
+        let bytes = match (known.ok().flatten(), self.client) {
             (Some(bytes), _) => bytes,
             (None, None) => return Ok(Outcome::Missing),
             (None, Some(client)) => {
@@ -120,7 +113,12 @@ impl Job<'_> {
         };
         let got = layers
             .get(&source, below, &survey, &self.stores.snapshotter)
-            .await?;
+            .await;
+        let got = match got {
+            Ok(got) => got,
+            Err(Stop::Failed(error)) => return Err(error),
+            Err(Stop::Damaged(error)) => return Ok(Outcome::Damaged(error)),
+        };
         if let Some(top) = layers.chain.last() {
             let key = labels::snapshot(&self.stores.snapshotter);
             let labels = Labels::from([(key, top.clone())]);
@@ -145,9 +143,16 @@ impl Job<'_> {
         let Some(record) = found::record(self.containerd, &name).await? else {
             return Ok(None);
         };
-        let found = found::documents(self.containerd, &record.target, self.wanted, strict).await?;
-        let Found::Documents(documents) = found else {
-            return Ok(None);
+        let found = found::documents(self.containerd, &record.target, self.wanted, strict).await;
+        let documents = match found {
+            Ok(Found::Documents(documents)) => documents,
+            Ok(_) => return Ok(None),
+            // The pull replaces it.
+            Err(error @ (Error::ImageInvalid { .. } | Error::Registry(_))) => {
+                log::warn!("{error}");
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
         };
         let snapshotter = &self.stores.snapshotter;
         let is_complete = documents.is_complete(self.containerd, snapshotter).await?;
@@ -217,201 +222,5 @@ impl Here {
             unpack: Some("cached".to_owned()),
             warning: None,
         }
-    }
-}
-
-/// See [`super::unpack`].
-pub(super) async fn unpack(
-    containerd: &Containerd,
-    image: &Image,
-    snapshotter: &str,
-) -> Result<(), Error> {
-    let absent = || Error::ImageNotFound(image.reference.clone());
-    let bytes = content::read(containerd, &image.manifest)
-        .await?
-        .ok_or_else(absent)?;
-    let manifest: ImageManifest =
-        serde_json::from_slice(&bytes).map_err(|error| Error::ImageInvalid {
-            image: image.reference.clone(),
-            reason: format!("its manifest can't be read: {error}"),
-        })?;
-    media::check(&image.reference, &manifest)?;
-    image.config.check(&image.reference, &manifest)?;
-    let layers = Layers::of(&manifest.layers, &image.config.rootfs.diff_ids);
-    let below = layers.unpacked(containerd, snapshotter).await?;
-    for at in below..layers.descriptors.len() {
-        let digest = &layers.descriptors[at].digest;
-        if content::info(containerd, digest).await?.is_none() {
-            return Err(absent());
-        }
-        let layer = layers.at(&image.reference, snapshotter, at);
-        snapshot::unpack(containerd, &layer).await?;
-    }
-    if let Some(top) = layers.chain.last() {
-        let labels = Labels::from([(labels::snapshot(snapshotter), top.clone())]);
-        content::label(containerd, &image.image_id, labels).await?;
-    }
-    Ok(())
-}
-
-/// The layers of an image, lowest first.
-struct Layers<'a> {
-    descriptors: &'a [Descriptor],
-    diff_ids: &'a [Digest],
-    chain: Vec<String>,
-}
-
-/// What getting layers took.
-#[derive(Default)]
-struct Got {
-    fetched: u64,
-    resumed: u64,
-    unpacked: bool,
-}
-
-impl<'a> Layers<'a> {
-    fn of(descriptors: &'a [Descriptor], diff_ids: &'a [Digest]) -> Layers<'a> {
-        Layers {
-            descriptors,
-            diff_ids,
-            chain: chain::ids(diff_ids),
-        }
-    }
-
-    fn at<'b>(&'b self, image: &'b str, snapshotter: &'b str, at: usize) -> snapshot::Layer<'b> {
-        let below = at.checked_sub(1);
-        snapshot::Layer {
-            image,
-            snapshotter,
-            parent: below.map_or("", |below| &self.chain[below]),
-            chain: &self.chain[at],
-            descriptor: &self.descriptors[at],
-            diff_id: &self.diff_ids[at],
-        }
-    }
-
-    /// How many of the layers, from the lowest, are snapshots already; the lease holds those now.
-    async fn unpacked(&self, containerd: &Containerd, snapshotter: &str) -> Result<usize, Error> {
-        // A snapshot has all those below it, so the highest comes first.
-        for at in (0..self.chain.len()).rev() {
-            if snapshot::is_held(containerd, snapshotter, &self.chain[at]).await? {
-                return Ok(at + 1);
-            }
-        }
-        Ok(0)
-    }
-
-    /// Fetches the layers above `below`, several at once, and unpacks them in their order.
-    async fn get(
-        &self,
-        source: &Source<'_>,
-        below: usize,
-        survey: &Survey,
-        snapshotter: &str,
-    ) -> Result<Got, Error> {
-        let image = source.reference.to_string();
-        let got = RefCell::new(Got::default());
-        // The same layer may be there twice.
-        let arrivals: BTreeMap<&Digest, watch::Sender<bool>> = self.descriptors[below..]
-            .iter()
-            .map(|layer| (&layer.digest, watch::Sender::new(false)))
-            .collect();
-        let mut first: Vec<&Descriptor> = Vec::new();
-        for layer in &self.descriptors[below..] {
-            if !first.iter().any(|known| known.digest == layer.digest) {
-                first.push(layer);
-            }
-        }
-        let fetching = stream::iter(first.into_iter().map(Ok)).try_for_each_concurrent(
-            AT_ONCE,
-            |layer: &Descriptor| {
-                let (got, arrivals) = (&got, &arrivals);
-                async move {
-                    let begun = survey.begun.contains(&layer.digest);
-                    let fetched: Fetched = source.layer(layer, begun).await?;
-                    let mut got = got.borrow_mut();
-                    got.fetched += fetched.bytes;
-                    got.resumed += fetched.resumed;
-                    if let Some(arrival) = arrivals.get(&layer.digest) {
-                        arrival.send_replace(true);
-                    }
-                    Ok::<_, Error>(())
-                }
-            },
-        );
-        let unpacking = async {
-            for at in below..self.descriptors.len() {
-                let layer = self.at(&image, snapshotter, at);
-                let (digest, size) = (&layer.descriptor.digest, layer.descriptor.size);
-                if let Some(arrival) = arrivals.get(digest) {
-                    // Its sender lives as long as this.
-                    let _ = arrival.subscribe().wait_for(|here| *here).await;
-                }
-                (source.listener)(digest, 0, size, Phase::Unpack);
-                if snapshot::unpack(source.containerd, &layer).await? {
-                    got.borrow_mut().unpacked = true;
-                }
-                (source.listener)(digest, size, size, Phase::Unpack);
-            }
-            Ok(())
-        };
-        try_join(fetching, unpacking).await?;
-        Ok(got.into_inner())
-    }
-}
-
-/// What of an image's layers is still to be done.
-#[derive(Default)]
-struct Survey {
-    /// Bytes to be fetched.
-    to_fetch: u64,
-    /// Bytes that unpacking may take.
-    to_unpack: u64,
-    /// Bytes that an earlier, broken pull of this image fetched whole.
-    resumed: u64,
-    /// Layers of which a part is here.
-    begun: Vec<Digest>,
-    /// Whether nothing is to be fetched.
-    is_complete: bool,
-}
-
-impl Survey {
-    async fn of(
-        containerd: &Containerd,
-        lease: &Lease,
-        layers: &Layers<'_>,
-        below: usize,
-    ) -> Result<Survey, Error> {
-        let mut survey = Survey {
-            is_complete: true,
-            ..Default::default()
-        };
-        let mut seen: Vec<&Digest> = Vec::new();
-        for (at, layer) in layers.descriptors.iter().enumerate() {
-            if at >= below {
-                let unpacked = layer.size.saturating_mul(media::growth(&layer.media_type));
-                survey.to_unpack = survey.to_unpack.saturating_add(unpacked);
-            }
-            if seen.contains(&&layer.digest) {
-                continue;
-            }
-            seen.push(&layer.digest);
-            if let Some(blob) = content::info(containerd, &layer.digest).await? {
-                if lease.had(&layer.digest, blob.created_at) {
-                    survey.resumed += blob.size;
-                }
-            } else if at >= below {
-                let offset = ingest::offset(containerd, layer).await?;
-                if let Some(offset) = offset {
-                    survey.begun.push(layer.digest.clone());
-                    survey.is_complete &= offset == layer.size;
-                } else {
-                    survey.is_complete = false;
-                }
-                let missing = layer.size.saturating_sub(offset.unwrap_or_default());
-                survey.to_fetch = survey.to_fetch.saturating_add(missing);
-            }
-        }
-        Ok(survey)
     }
 }

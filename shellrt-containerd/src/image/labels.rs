@@ -19,6 +19,9 @@ pub(super) const SNAPSHOT_REF: &str = "containerd.io/snapshot.ref";
 /// On a lease: when it ends.
 pub(super) const EXPIRE: &str = "containerd.io/gc.expire";
 
+/// On an index or a manifest, before what kind of blob it is: one that it keeps.
+const CONTENT: &str = "containerd.io/gc.ref.content.";
+
 /// containerd refuses labels whose key and value are longer together.
 const LONGEST: usize = 4096;
 
@@ -42,21 +45,27 @@ pub(super) fn children(document: &Manifest) -> Result<Labels, Error> {
     Ok(number(&children))
 }
 
+/// The digests of what a blob with these labels keeps.
+pub(super) fn children_of(labels: &Labels) -> Vec<String> {
+    let children = labels.iter().filter(|(key, _)| key.starts_with(CONTENT));
+    children.map(|(_, digest)| digest.clone()).collect()
+}
+
 fn number(children: &[Descriptor]) -> Labels {
     let mut labels = Labels::new();
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for child in children {
         let prefix = match child.media_type.as_str() {
-            kind if media::is_config(kind) => "containerd.io/gc.ref.content.config",
-            kind if media::is_manifest(kind) => "containerd.io/gc.ref.content.m.",
-            kind if media::is_layer(kind) => "containerd.io/gc.ref.content.l.",
-            _ => "containerd.io/gc.ref.content.",
+            kind if media::is_config(kind) => "config",
+            kind if media::is_manifest(kind) => "m.",
+            kind if media::is_layer(kind) => "l.",
+            _ => "",
         };
         let count = counts.entry(prefix).or_default();
         // There is one config, and it has no number.
-        let key = match *count > 0 || prefix.ends_with('.') {
-            true => format!("{prefix}{count}"),
-            false => prefix.to_owned(),
+        let key = match *count > 0 || prefix != "config" {
+            true => format!("{CONTENT}{prefix}{count}"),
+            false => format!("{CONTENT}{prefix}"),
         };
         *count += 1;
         labels.insert(key, child.digest.to_string());

@@ -123,6 +123,18 @@ pub(super) async fn hold_snapshot(
     hold(containerd, id, resource).await
 }
 
+/// Has the lease hold a blob, whether there is one or not.
+pub(super) async fn hold_blob(containerd: &Containerd, digest: &str) -> Result<(), Error> {
+    let Some(id) = containerd.lease() else {
+        return Ok(());
+    };
+    let resource = api::Resource {
+        id: digest.to_owned(),
+        r#type: BLOB.to_owned(),
+    };
+    hold(containerd, id, resource).await
+}
+
 /// A lease that a broken request left.
 #[derive(Debug)]
 pub(super) struct Left {

@@ -20,6 +20,7 @@ mod found;
 mod ingest;
 mod job;
 mod labels;
+mod layers;
 mod lease;
 mod media;
 mod prune;
@@ -115,7 +116,7 @@ pub fn find(
 pub fn unpack(containerd: &Containerd, image: &Image, snapshotter: &str) -> Result<(), Error> {
     containerd.run(
         "unpack the image",
-        job::unpack(containerd, image, snapshotter),
+        layers::unpack(containerd, image, snapshotter),
     )
 }
 

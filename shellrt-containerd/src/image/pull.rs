@@ -173,6 +173,7 @@ impl Pull {
         for _ in 1..TRIES {
             match job.run(&image).await {
                 Err(error) if error.is_not_found() => log::warn!("{error}; once more"),
+                Ok(Outcome::Damaged(_)) => {}
                 outcome => return self.pulled(outcome?),
             }
         }
@@ -183,6 +184,7 @@ impl Pull {
         match outcome {
             Outcome::Done(response) => Ok(*response),
             Outcome::Missing => Err(Error::ImageNotFound(self.reference.to_string())),
+            Outcome::Damaged(error) => Err(error),
         }
     }
 
@@ -228,7 +230,7 @@ impl Pull {
         self.lock(patience, lock)?;
         match job.run(&here.documents.image).await {
             Ok(Outcome::Done(response)) => Ok(Some(*response)),
-            Ok(Outcome::Missing) => Ok(None),
+            Ok(Outcome::Missing | Outcome::Damaged(_)) => Ok(None),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::json;
+use tests::image::Image;
+use tests::registry::{self, Registry};
+use tests::shellrt::Shellrt;
 use tests::wasm::Wasm;
 
 fn root() -> PathBuf {
@@ -167,4 +170,66 @@ fn every_example_request_is_answered() {
             path.display()
         );
     }
+}
+
+#[test]
+fn the_life_of_a_container_is_as_the_readme_shows_it() {
+    let Some(shellrt) = Shellrt::start() else {
+        return;
+    };
+    let Some(registry) = Registry::start(&registry::Options::default()) else {
+        return;
+    };
+    // The README's image is on Docker Hub; here a registry of our own stands in for that.
+    Image::busybox().push(&registry, "library/busybox", "latest");
+    let hosts = shellrt.files().join("hosts/docker.io");
+    std::fs::create_dir_all(&hosts).unwrap();
+    let server = format!("server = \"http://{}\"\n", registry.host());
+    std::fs::write(hosts.join("hosts.toml"), server).unwrap();
+    // As a person sees it, though nobody sits at a terminal.
+    let bin = shellrt.files().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let driver = tests::binaries::program("shellrt-driver");
+    let wrapper = format!(
+        "#!/bin/sh\nexec '{}' --output text \"$@\"\n",
+        driver.display()
+    );
+    let script = bin.join("shellrt-driver");
+    std::fs::write(&script, wrapper).unwrap();
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&script, executable).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let path = format!(
+        "{}:{}:{path}",
+        bin.display(),
+        driver.parent().unwrap().display()
+    );
+
+    let shown = block("console", "$ shellrt-driver containerd img_pull");
+    let mut commands = 0;
+    for part in shown.split("$ ").skip(1) {
+        let (line, wanted) = part.split_once('\n').unwrap();
+        // The lines before have installed and built what is here already.
+        if !line.starts_with("shellrt-driver ") {
+            continue;
+        }
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(line).env("PATH", &path);
+        for (name, value) in &shellrt.environment {
+            command.env(name, value.as_ref().unwrap());
+        }
+        let output = command.output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{line}: {errors}");
+        // What differs from image to image is not shown.
+        if !wanted.is_empty() {
+            let printed = String::from_utf8(output.stdout).unwrap();
+            assert_eq!(printed, wanted, "{line}: {errors}");
+        }
+        commands += 1;
+    }
+    assert!(commands >= 6, "{commands}");
+    let left = shellrt.containerd.left_of_modules();
+    assert!(left.is_empty(), "{left:#?}");
+    assert_eq!(shellrt.containerd.ctr(&["images", "ls", "-q"]), "");
 }

@@ -4,6 +4,7 @@
 
 use serde_json::{json, Value};
 use tests::image::Image;
+use tests::plugin::until;
 use tests::registry::{self, Registry};
 use tests::shellrt::Shellrt;
 
@@ -68,11 +69,25 @@ fn busybox() -> Image {
     Image::busybox().config(json!({"Cmd": ["sh"], "Env": ["PATH=/bin"]}))
 }
 
-/// Runs until it is told to end, and ends with 143 then.
-const FOREVER: &str = "trap 'exit 143' TERM; while :; do sleep 1000 & wait $!; done";
+/// Says that it is up, runs until it is told to end, and ends with 143 then.
+const FOREVER: &str = "trap 'exit 143' TERM; echo up; while :; do sleep 1000 & wait $!; done";
 
 /// Writes a line with a number again and again.
 const TICKS: &str = "trap 'exit 143' TERM; n=0; while :; do echo $n; n=$((n+1)); sleep 0.02; done";
+
+/// Runs a module of [`FOREVER`] until it listens to signals: before that a container's first process
+/// does not get any.
+fn run_forever(shellrt: &Shellrt, name: &str, image: &str, config: Value) {
+    shellrt.run(name, image, FOREVER, config);
+    is_up(shellrt, name, 1);
+}
+
+/// Waits until a module of [`FOREVER`] listens to signals, in its so many-th run.
+fn is_up(shellrt: &Shellrt, name: &str, run: usize) {
+    until("the module is up", || {
+        shellrt.logs(name) == b"up\n".repeat(run)
+    });
+}
 
 /// Removes a module, whatever it does.
 fn remove(shellrt: &Shellrt, name: &str) {

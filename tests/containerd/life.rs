@@ -5,7 +5,7 @@ use serde_json::{json, Value};
 use tests::plugin::{signal, until};
 use tests::shellrt::Shellrt;
 
-use super::{assert_nothing_left, remove, setup, FOREVER, TICKS};
+use super::{assert_nothing_left, remove, run_forever, setup, TICKS};
 
 /// The numbers that a module of [`TICKS`] has written: each is there, and each once.
 fn ticks(shellrt: &Shellrt, name: &str) -> usize {
@@ -100,7 +100,7 @@ fn a_killed_shim_is_an_end() {
     let Some((shellrt, _registry, image)) = setup() else {
         return;
     };
-    shellrt.run("a", &image, FOREVER, json!({}));
+    run_forever(&shellrt, "a", &image, json!({}));
     for shim in find(&shellrt, "containerd-shim") {
         signal(shim, Signal::KILL);
     }
@@ -150,7 +150,7 @@ fn what_others_have_taken_away_is_no_reason_to_fail() {
         return;
     };
     // Somebody kills and deletes the task.
-    shellrt.run("task", &image, FOREVER, json!({}));
+    run_forever(&shellrt, "task", &image, json!({}));
     shellrt.containerd.ctr(&["tasks", "rm", "-f", "task"]);
     let status = shellrt.wait_until("task", "state", &json!("exited"));
     assert_eq!(status["status"], "failed", "{status}");
@@ -165,7 +165,7 @@ fn what_others_have_taken_away_is_no_reason_to_fail() {
     assert_eq!(answer.object["_status"], "err", "{answer:?}");
     shellrt.module("remove", "snapshot");
     // Somebody deletes the container.
-    shellrt.run("container", &image, FOREVER, json!({}));
+    run_forever(&shellrt, "container", &image, json!({}));
     shellrt.containerd.ctr(&["tasks", "rm", "-f", "container"]);
     shellrt.containerd.ctr(&["containers", "rm", "container"]);
     let answer = shellrt.ask(&json!({"_type": "remove", "name": "container", "force": true}));
@@ -182,7 +182,7 @@ fn a_frozen_module_is_paused_and_can_be_stopped() {
     let Some((shellrt, _registry, image)) = setup() else {
         return;
     };
-    shellrt.run("a", &image, FOREVER, json!({}));
+    run_forever(&shellrt, "a", &image, json!({}));
     shellrt.containerd.ctr(&["tasks", "pause", "a"]);
     let status = shellrt.module("status", "a");
     assert_eq!(status["status"], "running", "{status}");

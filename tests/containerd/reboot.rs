@@ -2,14 +2,14 @@
 
 use serde_json::json;
 
-use super::{assert_nothing_left, remove, setup, FOREVER};
+use super::{assert_nothing_left, remove, run_forever, setup};
 
 #[test]
 fn what_ran_is_lost_and_can_be_started_again() {
     let Some((mut shellrt, _registry, image)) = setup() else {
         return;
     };
-    shellrt.run("ran", &image, FOREVER, json!({}));
+    run_forever(&shellrt, "ran", &image, json!({}));
     let runs = "echo x >> /srv/runs; wc -l < /srv/runs; exit 7";
     shellrt.run("ended", &image, runs, json!({}));
     shellrt.create_only("never", &image, json!({}));
@@ -56,7 +56,7 @@ fn what_a_machine_lost_can_be_removed_at_once() {
         return;
     };
     for name in ["stopped", "removed", "forced"] {
-        shellrt.run(name, &image, FOREVER, json!({}));
+        run_forever(&shellrt, name, &image, json!({}));
     }
     shellrt.reboot();
     shellrt.ok(&json!({"_type": "stop", "name": "stopped", "timeout": 10}));

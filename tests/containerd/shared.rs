@@ -7,7 +7,7 @@ use tests::registry::proxy::Proxy;
 use tests::registry::{self, Registry};
 use tests::shellrt::Shellrt;
 
-use super::{assert_nothing_left, listing, remove, setup, FOREVER};
+use super::{assert_nothing_left, listing, remove, run_forever, setup};
 
 /// How many blobs the registry was asked for.
 fn fetched(proxy: &Proxy) -> usize {
@@ -106,7 +106,7 @@ fn what_ctr_has_pulled_without_unpacking_is_unpacked_without_fetching() {
     );
     shellrt.pull(&image);
     assert_eq!(fetched(&proxy), before);
-    shellrt.run("a", &image, FOREVER, json!({}));
+    run_forever(&shellrt, "a", &image, json!({}));
     remove(&shellrt, "a");
     assert_nothing_left(&shellrt);
 }
@@ -147,7 +147,7 @@ fn modules_and_containers_of_others_are_left_alone() {
     shellrt.containerd.ctr(&["tasks", "rm", "-f", "theirs"]);
     shellrt.containerd.ctr(&["containers", "rm", "theirs"]);
     // What is ours, they see, with its name and its image.
-    shellrt.run("ours", &image, FOREVER, json!({}));
+    run_forever(&shellrt, "ours", &image, json!({}));
     let containers = shellrt.containerd.ctr(&["containers", "ls"]);
     let line = containers.lines().find(|line| line.starts_with("ours "));
     assert!(

@@ -7,7 +7,7 @@ use tests::containerd::{Options, Version};
 use tests::image::{push_index, Compression, Image, Layer};
 use tests::shellrt::Shellrt;
 
-use super::{assert_nothing_left, remove, store, with, FOREVER};
+use super::{assert_nothing_left, is_up, remove, run_forever, store, with};
 
 fn life(version: Version) {
     let options = Options {
@@ -42,7 +42,7 @@ fn life(version: Version) {
     );
     assert_eq!(shellrt.module("wait", "short")["exit_code"], 3, "{line}");
     assert!(shellrt.logs("short").starts_with(b"more\n"));
-    shellrt.run("long", &image, FOREVER, json!({"mem_limit": "64m"}));
+    run_forever(&shellrt, "long", &image, json!({"mem_limit": "64m"}));
     let exec = json!({"_type": "exec", "name": "long", "args": ["sh", "-c", "echo out; exit 4"]});
     let answer = shellrt.ok(&exec);
     assert_eq!(answer["stdout"], "out\n", "{line}");
@@ -57,6 +57,7 @@ fn life(version: Version) {
         "{line}"
     );
     shellrt.module("restart", "long");
+    is_up(&shellrt, "long", 2);
     shellrt.ok(&json!({"_type": "stop", "name": "long", "timeout": 10}));
     assert_eq!(shellrt.module("status", "long")["exit_code"], 143, "{line}");
     shellrt.create("echo", &image, json!({"command": ["cat"], "stdin": true}));

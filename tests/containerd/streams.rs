@@ -193,18 +193,18 @@ fn an_echo_answers_each_line_at_once_and_the_next_client_goes_on() {
     for number in 20..40 {
         say(&mut second, &format!("line {number}\n"));
     }
-    // It ends in order; the module's input stays open for a third one.
+    // Its input ends; the module's stays open for a third one, and both hear the answer.
     drop(second.stdin.take());
-    second.child.kill().unwrap();
-    second.child.wait().unwrap();
-    assert_eq!(shellrt.module("status", "a")["status"], "running");
     let mut third = shellrt.open(&json!({
         "_type": "attach", "name": "a", "stdin": true, "close_stdin": true,
     }));
     third.stdin.as_mut().unwrap().write_all(&[0]).unwrap();
     assert_eq!(third.object()["_status"], "ok");
     say(&mut third, "the last line\n");
+    assert_eq!(second.line(), "the last line\n");
+    assert_eq!(shellrt.module("status", "a")["status"], "running");
     assert_eq!(third.rest(), b"");
+    assert_eq!(second.rest(), b"");
     let status = shellrt.module("wait", "a");
     assert_eq!(status["exit_code"], 0, "{status}");
     // The log has it all.

@@ -21,8 +21,8 @@ mod life;
 mod reboot;
 
 /// What `ctr` makes of what we have made, and the other way round.
-#[path = "containerd/shared.rs"]
-mod shared;
+#[path = "containerd/beside_ctr.rs"]
+mod beside_ctr;
 
 /// A garbage collector that never rests.
 #[path = "containerd/garbage.rs"]
@@ -47,6 +47,22 @@ mod load;
 /// A plugin that is killed at any moment.
 #[path = "containerd/killed.rs"]
 mod killed;
+
+/// More requests that are killed, and what is left when nobody repeats them.
+#[path = "containerd/kills.rs"]
+mod kills;
+
+/// A daemon that is away, that comes back, or that one may not ask.
+#[path = "containerd/daemon.rs"]
+mod daemon;
+
+/// What a request costs the daemon.
+#[path = "containerd/calls.rs"]
+mod calls;
+
+/// Everything that a module writes.
+#[path = "containerd/output.rs"]
+mod output;
 
 /// Other releases of containerd.
 #[path = "containerd/versions.rs"]

@@ -10,35 +10,27 @@ use tests::registry::proxy::Proxy;
 use tests::registry::{Options, Registry};
 use tests::shellrt::Shellrt;
 
-/// Garbage collections at every moment, and many at once.
 #[path = "containerd_images/collection.rs"]
 mod collection;
 
-/// Side by side with `ctr`.
 #[path = "containerd_images/cross.rs"]
 mod cross;
 
-/// Plugins that are killed at any moment.
 #[path = "containerd_images/kills.rs"]
 mod kills;
 
-/// Documents, platforms and kinds of layers, and what is refused.
 #[path = "containerd_images/layouts.rs"]
 mod layouts;
 
-/// What registries say, and those that are not there.
 #[path = "containerd_images/network.rs"]
 mod network;
 
-/// Progress, and readers that go away.
 #[path = "containerd_images/progress.rs"]
 mod progress;
 
-/// Removing, listing and pruning.
 #[path = "containerd_images/removal.rs"]
 mod removal;
 
-/// Networks that break, and pulls that go on where others were.
 #[path = "containerd_images/resume.rs"]
 mod resume;
 

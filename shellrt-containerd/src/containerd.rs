@@ -115,17 +115,23 @@ impl Containerd {
     /// Connects.
     ///
     /// # Errors
-    /// [`Error::Unreachable`] where nobody listens, with the permission error's own code where we
-    /// may not ask.
+    /// [`Error::Unreachable`] where nobody listens, [`Error::Forbidden`] where we may not ask.
     pub fn connect(place: Place, deadline: Option<Instant>) -> Result<Self, Error> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|source| Error::system("start the runtime", source))?;
         // The socket is tried first: its errors say more than those of the layers above it.
-        let unreachable = |source: io::Error| Error::Unreachable {
-            address: place.address.clone(),
-            source,
+        let unreachable = |source: io::Error| {
+            let address = place.address.clone();
+            match source.kind() {
+                io::ErrorKind::PermissionDenied => Error::Forbidden {
+                    user: rustix::process::geteuid().as_raw(),
+                    address,
+                    source,
+                },
+                _ => Error::Unreachable { address, source },
+            }
         };
         let socket =
             std::os::unix::net::UnixStream::connect(&place.address).map_err(unreachable)?;

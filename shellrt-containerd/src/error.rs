@@ -45,6 +45,19 @@ pub enum Error {
         /// Why it can't be reached.
         source: io::Error,
     },
+    /// There may be a daemon, and this user may not ask it.
+    #[error(
+        "user {user} may not use containerd at {address:?}; run as root, or set {ADDRESS_VARIABLE} \
+         to one of this user's own"
+    )]
+    Forbidden {
+        /// Who we are.
+        user: u32,
+        /// Its socket.
+        address: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
     /// The namespace can't be one.
     #[error(
         "{0:?} can't be a namespace of containerd: letters and digits, with \"-\", \"_\" or \".\" \
@@ -217,10 +230,8 @@ impl Error {
             Error::Attach(error) => error.code(),
             Error::Registry(error) => error.code(),
             Error::Pull(error) => error.code(),
-            Error::Unreachable { source, .. } => match os::code(source) {
-                Code::PERMISSION_DENIED => Code::PERMISSION_DENIED,
-                _ => Code::RUNTIME_UNREACHABLE,
-            },
+            Error::Unreachable { .. } => Code::RUNTIME_UNREACHABLE,
+            Error::Forbidden { .. } => Code::PERMISSION_DENIED,
             Error::Namespace(_) => Code::RUNTIME_ERROR,
             Error::Runtime { source, .. } => source.class(),
             Error::ModuleNotFound(_) => Code::MODULE_NOT_FOUND,

@@ -23,7 +23,7 @@ use shellrt_api::v0::{Error as WireError, Request, Response};
 
 use crate::containerd::{Containerd, Place};
 pub use crate::error::Error;
-use crate::module::{end, monitor};
+use crate::module::{aside, end, monitor};
 use crate::store::Store;
 
 /// What a handler needs beside its request.
@@ -116,6 +116,8 @@ pub fn internal_mode(arguments: &[OsString]) -> Option<ExitCode> {
     let result = match mode.to_str()? {
         monitor::LOGGER_MODE => monitor::logger(argument),
         monitor::HOLDER_MODE => monitor::holder(argument),
+        aside::START_MODE => aside::serve_start(argument),
+        aside::EXEC_MODE => aside::serve_exec(argument),
         end::MODE => monitor::parsed(argument).and_then(|(number, dir)| end::record(&dir, number)),
         _ => return None,
     };

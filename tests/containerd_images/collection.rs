@@ -1,3 +1,5 @@
+//! Garbage collections at every moment, and many at once.
+
 use serde_json::json;
 use tests::containerd::{self, Version};
 use tests::registry::proxy::Fault;

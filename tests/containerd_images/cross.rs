@@ -1,3 +1,5 @@
+//! Side by side with `ctr`.
+
 use serde_json::json;
 use tests::containerd::{self, Containerd, Version};
 use tests::image::{self, busybox, push_index, Compression, Format, Image};

@@ -1,3 +1,5 @@
+//! Plugins that are killed at any moment.
+
 use std::time::Duration;
 
 use serde_json::json;

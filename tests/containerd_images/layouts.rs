@@ -1,3 +1,5 @@
+//! Documents, platforms and kinds of layers, and what is refused.
+
 use serde_json::{json, Value};
 use tests::image::{busybox, push_index, Built, Compression, Format, Image};
 use tests::registry::{descriptor, digest, manifest};

@@ -1,3 +1,5 @@
+//! What registries say, and those that are not there.
+
 use serde_json::{json, Value};
 use tests::registry::proxy::{Fault, Proxy};
 use tests::registry::{Options, Registry, PASSWORD, USER};

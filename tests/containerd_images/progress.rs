@@ -1,3 +1,5 @@
+//! Progress, and readers that go away.
+
 use std::process::Command;
 use std::time::{Duration, Instant};
 

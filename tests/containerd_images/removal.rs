@@ -1,3 +1,5 @@
+//! Removing, listing and pruning.
+
 use serde_json::{json, Value};
 use tests::image::push_index;
 use tests::plugin::until;

@@ -1,3 +1,5 @@
+//! Networks that break, and pulls that go on where others were.
+
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

@@ -9,7 +9,7 @@ use crate::Context;
 /// Starts a module.
 pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
     let Request { name } = request;
-    let (module, _order) = Module::find_locked(context, &name)?;
-    module::start(&module)?;
+    let (module, order) = Module::find_locked(context, &name)?;
+    module::start(&module, &order)?;
     Ok(Response {})
 }

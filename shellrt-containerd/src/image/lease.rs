@@ -26,6 +26,9 @@ const PULL: &str = "shellrt.pull";
 /// On the leases of pulls: when the first pull of the image began that did not succeed.
 const BEGUN: &str = "shellrt.begun";
 
+/// How the ids of leases begin that hold nothing: their end is what they are for.
+pub(super) const COLLECT: &str = "shellrt-collect-";
+
 /// The type of the blobs among what a lease holds.
 const BLOB: &str = "content";
 
@@ -174,8 +177,11 @@ pub(super) async fn delete(containerd: &Containerd, id: &str, sync: bool) -> Res
 
 /// Has containerd collect its garbage, and waits for that: the end of any lease is an occasion.
 pub(super) async fn collect(containerd: &Containerd) -> Result<(), Error> {
-    let id = format!("shellrt-collect-{}", super::random::characters());
-    let lease = Labels::from([(labels::EXPIRE.to_owned(), date(event::now() + nanos(SPARE)))]);
+    let id = format!("{COLLECT}{}", super::random::characters());
+    let lease = Labels::from([
+        (labels::EXPIRE.to_owned(), date(event::now() + nanos(SPARE))),
+        (LABEL.to_owned(), "true".to_owned()),
+    ]);
     make(containerd, &id, lease).await?;
     delete(containerd, &id, true).await
 }

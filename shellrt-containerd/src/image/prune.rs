@@ -63,6 +63,9 @@ pub fn prune(
 
 /// Ends a lease, unless the request that it belongs to still runs and so holds its lock.
 async fn end(containerd: &Containerd, store: &Store, left: &Left) -> Result<(), Error> {
+    if left.id.starts_with(lease::COLLECT) {
+        return lease::delete(containerd, &left.id, false).await;
+    }
     let lock = match &left.image {
         Some(image) => Lock::try_exclusive(&store.pull_lock(&lease::id(image)))?,
         None => {

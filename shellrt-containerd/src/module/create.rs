@@ -74,6 +74,11 @@ pub fn create(
     Ok(())
 }
 
+/// The lease that holds what a module is made of until its container does.
+pub fn lease_id(name: &ModuleName) -> String {
+    format!("shellrt-create-{name}")
+}
+
 /// A module that is being made.
 struct Draft<'a> {
     context: &'a Context,
@@ -101,7 +106,7 @@ impl<'a> Draft<'a> {
             name,
             files: Files::new(&context.store.module(name)),
             snapshotter,
-            lease: format!("shellrt-create-{name}"),
+            lease: lease_id(name),
         })
     }
 

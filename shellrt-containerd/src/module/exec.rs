@@ -1,13 +1,12 @@
 //! A command inside a running module.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use containerd_client::services::v1 as api;
 use prost_types::Any;
 use serde_json::Value;
-use shellrt_api::v0::exec::Response;
+use shellrt_api::v0::exec::{Request, Response};
 use shellrt_plugin::attach::make_fifo;
 use shellrt_plugin::file;
 use shellrt_plugin::hangup::Hangup;
@@ -31,24 +30,18 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How often the reader of the answer is looked after.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// A command to be run in a module.
-pub struct Command {
-    /// The program and its arguments.
-    pub args: Vec<String>,
-    /// Variables beside the module's own.
-    pub env: BTreeMap<String, String>,
-    /// When it is killed.
-    pub deadline: Option<Instant>,
-}
-
-/// Runs `command` in `module`, which runs.
+/// Runs a command in `module`, which runs. To be called in a process that nobody kills: see
+/// [`super::aside`].
 ///
 /// # Errors
 /// [`Error::Timeout`] at the deadline, when it has been killed; [`Error::Runtime`] where the runtime
 /// can't start it.
-pub fn run(module: &Module, command: &Command) -> Result<Response, Error> {
-    let exec = Exec::new(module, command.deadline)?;
-    let spec = process(module, command)?;
+pub fn run(module: &Module, request: &Request) -> Result<Response, Error> {
+    let timeout = request.timeout.map(Duration::from_secs);
+    let timeout = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let deadline = [timeout, module.containerd.deadline()];
+    let exec = Exec::new(module, deadline.into_iter().flatten().min())?;
+    let spec = process(module, request)?;
     exec.run(spec)
 }
 
@@ -242,7 +235,7 @@ impl Captured {
 }
 
 /// The process: the module's own, with another command.
-fn process(module: &Module, command: &Command) -> Result<Any, Error> {
+fn process(module: &Module, request: &Request) -> Result<Any, Error> {
     let damaged = |source| Error::Damaged {
         name: module.name.to_string(),
         source,
@@ -255,17 +248,17 @@ fn process(module: &Module, command: &Command) -> Result<Any, Error> {
     let own = process["env"].as_array().cloned().unwrap_or_default();
     let is_own = |variable: &Value| {
         let name = variable.as_str().and_then(|text| text.split('=').next());
-        !name.is_some_and(|name| command.env.contains_key(name))
+        !name.is_some_and(|name| request.env.contains_key(name))
     };
     let mut env: Vec<Value> = own.into_iter().filter(is_own).collect();
     env.extend(
-        command
+        request
             .env
             .iter()
             .map(|(name, value)| format!("{name}={value}").into()),
     );
     process["env"] = env.into();
-    process["args"] = command.args.clone().into();
+    process["args"] = request.args.clone().into();
     process["terminal"] = false.into();
     Ok(Any {
         type_url: PROCESS_TYPE.to_owned(),

@@ -4,6 +4,7 @@
 //! run.json, end.json      its last run, and how that ended
 //! run.lock                held while one of the two is written
 //! task.lock               held while its task is made or deleted
+//! attempt                 the number of the last start, whether a run came of it or not
 //! monitor.json            what its own process has to know
 //! monitor.lock            held by its own process, from before its start until its end
 //! log/                    what it wrote
@@ -49,6 +50,24 @@ impl Files {
     /// The end that was written last; it may be of the run before.
     pub fn end(&self) -> Result<Option<Ended>, Error> {
         Ok(file::read_json(&self.end_file())?)
+    }
+
+    /// The number of the last start. What can't be read was being written when the power went, and
+    /// then nothing of that start is left.
+    pub fn attempt(&self) -> Option<u64> {
+        let text = std::fs::read_to_string(self.attempt_file()).ok()?;
+        text.parse().ok()
+    }
+
+    /// Writes the number of a start. Nothing of it outlives a reboot, so it need not be on the disk.
+    pub fn write_attempt(&self, number: u64) -> Result<(), Error> {
+        let path = self.attempt_file();
+        let written = std::fs::write(&path, number.to_string());
+        written.map_err(|source| Error::file("write", &path, source))
+    }
+
+    fn attempt_file(&self) -> PathBuf {
+        self.dir.join("attempt")
     }
 
     pub fn run_file(&self) -> PathBuf {

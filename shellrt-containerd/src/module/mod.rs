@@ -1,6 +1,7 @@
 //! Modules: containers of ours. The container's record in containerd has the definition and makes the
 //! name unique, across processes and for nothing; what happens to a module stands in its directory.
 
+pub mod aside;
 pub mod attach;
 pub mod create;
 pub mod end;
@@ -26,12 +27,13 @@ use shellrt_plugin::names::{self, ModuleName};
 
 use crate::containerd::Containerd;
 use crate::error::Error;
+use crate::lease;
 use crate::store::Store;
 use crate::Context;
 
+pub use aside::start;
 pub use files::Files;
 pub use record::Definition;
-pub use start::start;
 pub use state::{Now, State};
 
 /// The label by which our containers are found.
@@ -175,6 +177,8 @@ impl Module {
         // From here on there is no such module; what is left nobody refers to, so a garbage collection
         // or a later `create` of the same name would get it too.
         remove_snapshot(containerd, &self.snapshotter, &self.snapshot)?;
+        // A `create` that was killed when it was all but done has left it.
+        lease::release(containerd, &create::lease_id(&self.name), false)?;
         Ok(file::remove(self.files.dir())?)
     }
 }

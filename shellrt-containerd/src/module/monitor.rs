@@ -6,8 +6,9 @@
 //!             first process                 ended
 //!  waiting ──────────────────────► watching ────────────────► ending ──► gone
 //!     │                               │          what is left in the pipes is read, then
-//!     │ end of the streams, SIGTERM   │          another process writes the end down and
-//!     ▼                               ▼          deletes the task, which ends the streams
+//!     │ who starts the module gave up │          another process writes the end down and
+//!     │ or was killed; SIGTERM        │          deletes the task, which ends the streams
+//!     ▼                               ▼
 //!   gone                            ending
 //! ```
 //!
@@ -155,11 +156,12 @@ struct Monitor {
     listeners: Listeners,
     /// One byte for each SIGTERM.
     terminated: OwnedFd,
+    /// Whether the streams are pipes that only this run has, and no FIFOs.
+    is_pipe: bool,
     /// Whether the module writes into our pipes itself, so that they hold all when it has ended.
     is_direct: bool,
     /// The module's first process, once it is known.
     init: Option<(Identity, Option<OwnedFd>)>,
-    began: Instant,
     /// When the first process was seen to have ended.
     ended: Option<Instant>,
     /// Whether somebody writes the end down.
@@ -219,9 +221,9 @@ impl Monitor {
             sources,
             logged: orders.streams,
             terminated,
+            is_pipe,
             is_direct: is_pipe && !orders.tty,
             init: None,
-            began: Instant::now(),
             ended: None,
             told: false,
             _lock: lock,
@@ -234,10 +236,12 @@ impl Monitor {
             if self.wait()? {
                 break;
             }
-            for index in 0..self.sources.len() {
-                self.read(index, &mut buffer);
-            }
             self.look();
+            if self.is_reading() {
+                for index in 0..self.sources.len() {
+                    self.read(index, &mut buffer);
+                }
+            }
             if self.is_over() {
                 self.drain(&mut buffer);
                 self.finish();
@@ -256,8 +260,11 @@ impl Monitor {
     /// we are to go.
     fn wait(&self) -> Result<bool, Error> {
         let mut inputs = vec![PollFd::new(&self.terminated, PollFlags::IN)];
-        for source in self.sources.iter().filter(|source| source.is_open) {
-            inputs.push(PollFd::new(&source.file, PollFlags::IN));
+        let is_reading = self.is_reading();
+        for source in &self.sources {
+            if is_reading && source.is_open {
+                inputs.push(PollFd::new(&source.file, PollFlags::IN));
+            }
         }
         if let (Some((_, Some(process))), None) = (&self.init, self.ended) {
             inputs.push(PollFd::new(process, PollFlags::IN));
@@ -266,20 +273,32 @@ impl Monitor {
             .patience()
             .and_then(|time| Timespec::try_from(time).ok());
         match poll(&mut inputs, limit.as_ref()) {
-            Ok(_) => Ok(!inputs[0].revents().is_empty()),
+            Ok(_) if !inputs[0].revents().is_empty() => Ok(true),
+            Ok(_) => Ok(self.init.is_none() && self.is_given_up()),
             Err(rustix::io::Errno::INTR) => Ok(false),
             Err(errno) => Err(Error::system("wait", errno)),
         }
     }
 
+    /// Whether the streams are looked at. At the other ends of FIFOs there is perhaps the shim of a
+    /// start that was killed, and when that goes it looks like the end of the streams.
+    fn is_reading(&self) -> bool {
+        self.is_pipe || self.init.is_some()
+    }
+
+    /// Whether there will be no run: whoever starts it has the task's lock until it is written down.
+    fn is_given_up(&self) -> bool {
+        let is_ours = self.files.attempt() == Some(self.number);
+        let goes_on = is_ours && Lock::is_held(&self.files.task_lock()).unwrap_or(true);
+        let run = self.files.run().ok().flatten();
+        !goes_on && run.is_none_or(|run| run.number != self.number)
+    }
+
     /// How long nothing may happen.
     fn patience(&self) -> Option<Duration> {
         match (&self.init, self.ended) {
-            // The run is written down some milliseconds after we were started, or never.
-            (None, _) if self.began.elapsed() < Duration::from_secs(5) => {
-                Some(Duration::from_millis(5))
-            }
-            (None, _) => Some(Duration::from_millis(500)),
+            // The run is written down some milliseconds after we were started.
+            (None, _) => Some(Duration::from_millis(5)),
             (Some((_, None)), None) => Some(Duration::from_millis(100)),
             (Some((_, Some(_))), None) => None,
             (Some(_), Some(_)) if self.told => None,

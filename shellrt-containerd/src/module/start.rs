@@ -21,7 +21,8 @@ use super::{create, monitor, Module};
 use crate::cgroup;
 use crate::error::Error;
 
-/// Starts `module`; one that runs stays as it is. The caller holds the module's lock.
+/// Starts `module`; one that runs stays as it is. The caller holds the module's lock. To be called in
+/// a process that nobody kills: see [`super::aside`].
 ///
 /// # Errors
 /// Why it can't be started, in the runtime's own words; then it is as it was before.
@@ -37,21 +38,43 @@ pub fn start(module: &Module) -> Result<(), Error> {
     clear(module)?;
     create::write_etc(&module.files, &module.definition)?;
     file::remove(&module.files.stdin_closed_mark())?;
-    let before = (module.files.run()?, module.files.end()?);
-    let last = before.0.as_ref().map_or(0, |run| run.number);
-    let number = last.max(before.1.as_ref().map_or(0, |end| end.number)) + 1;
     file::write_json(&module.files.monitor_file(), &monitor::Orders::of(module))?;
-    let streams = match module.definition.config.stdin {
-        true => hold(module, number)?,
-        false => log_to(module, number)?,
-    };
-    let started = run(module, number, streams);
+    let before = (module.files.run()?, module.files.end()?);
+    let mut started = begin(module);
+    if started.as_ref().is_err_and(is_taken) {
+        // The runtime has something under this name that containerd does not know: its state directory
+        // was lost and the runtime's was not.
+        started = forget(module).and_then(|()| begin(module));
+    }
     if started.is_err() {
         undo(module, before);
     }
     started?;
     Events::new(module.store.root()).record(module.name.as_str(), Kind::Started, None);
     Ok(())
+}
+
+/// Goes once through a start. Even where nothing comes of it, its number is not used again, because
+/// its monitor may still be there.
+fn begin(module: &Module) -> Result<(), Error> {
+    let files = &module.files;
+    let known = [
+        files.run()?.map(|run| run.number),
+        files.end()?.map(|end| end.number),
+        files.attempt(),
+    ];
+    let number = known.into_iter().flatten().max().unwrap_or_default() + 1;
+    files.write_attempt(number)?;
+    let streams = match module.definition.config.stdin {
+        true => hold(module, number)?,
+        false => log_to(module, number)?,
+    };
+    run(module, number, streams)
+}
+
+/// Whether something has the name already.
+fn is_taken(error: &Error) -> bool {
+    matches!(error, Error::Runtime { source, .. } if source.words.contains("already exists"))
 }
 
 /// Where the streams of a task lead.
@@ -74,7 +97,8 @@ fn run(module: &Module, number: u64, streams: Streams) -> Result<(), Error> {
         terminal: module.definition.config.tty,
         ..Default::default()
     };
-    let pid = create_task(module, request)?;
+    let created = containerd.call("create the task", containerd.tasks().create(request))?;
+    let pid = created.pid;
     let boot = process::boot_id().map_err(|source| Error::system("read the boot id", source))?;
     let run = Run {
         number,
@@ -95,26 +119,6 @@ fn run(module: &Module, number: u64, streams: Streams) -> Result<(), Error> {
     };
     containerd.call("start the task", containerd.tasks().start(request))?;
     Ok(())
-}
-
-fn create_task(module: &Module, request: api::CreateTaskRequest) -> Result<u32, Error> {
-    let containerd = &module.containerd;
-    let create = || {
-        containerd.call(
-            "create the task",
-            containerd.tasks().create(request.clone()),
-        )
-    };
-    let created = match create() {
-        // The runtime has something under this name that containerd does not know: its state
-        // directory was lost and the runtime's was not.
-        Err(Error::Runtime { source, .. }) if source.words.contains("already exists") => {
-            forget(module)?;
-            create()
-        }
-        other => other,
-    };
-    Ok(created?.pid)
 }
 
 /// Makes runc forget a container that containerd does not know.
@@ -153,15 +157,14 @@ fn rootfs(module: &Module) -> Result<Vec<Mount>, Error> {
 /// Deletes what is left of the last run's task.
 fn clear(module: &Module) -> Result<(), Error> {
     let name = module.name.as_str();
-    let Some(task) = module.task()? else {
-        return Ok(());
-    };
-    if task.phase == Phase::Created {
+    if module.task()?.map(|task| task.phase) == Some(Phase::Created) {
         // Somebody who started it was killed before it ran.
         let signal = rustix::process::Signal::KILL.as_raw();
         task::kill(&module.containerd, name, signal, true)?;
         task::wait(&module.containerd, name)?;
     }
+    // Even where containerd says that there is none: of a task that was never made whole it may keep a
+    // shim, and makes no other one then.
     task::delete(&module.containerd, name)
 }
 

@@ -15,6 +15,7 @@ command line over it is shellrt-driver:
 Environment:
   CONTAINERD_ADDRESS        containerd's socket [/run/containerd/containerd.sock]
   CONTAINERD_NAMESPACE      the namespace of all that is made [shellrt]
+  CONTAINERD_SNAPSHOTTER    the snapshotter unless a config names one [overlayfs, else the best]
   SHELLRT_CONTAINERD_ROOT   the state directory [/var/lib/shellrt/containerd for root, else
                             ~/.local/share/shellrt/containerd]
   SHELLRT_HOSTS_DIR         registry hosts, as containerd has them [/etc/containerd/certs.d]

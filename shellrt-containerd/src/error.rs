@@ -5,11 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use shellrt_api::v0::{self, Code};
-use shellrt_plugin::{attach, file, lock, log, names, os, pull, registry};
+use shellrt_plugin::{attach, file, lock, log, names, os, pull, registry, root};
 use tonic::Status;
 
 use crate::containerd::{ADDRESS_VARIABLE, NAMESPACE_VARIABLE};
-use crate::store::ROOT_VARIABLE;
 
 /// Why a request can't be answered with ok.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +16,9 @@ pub enum Error {
     /// An error that has its form for the wire already.
     #[error(transparent)]
     Wire(#[from] v0::Error),
+    /// There is no state directory.
+    #[error(transparent)]
+    Root(#[from] root::Error),
     /// A module's name is none.
     #[error(transparent)]
     Name(#[from] names::Error),
@@ -143,22 +145,6 @@ pub enum Error {
     /// The process that keeps a module's log and stdin died.
     #[error("the monitor of module {0:?} died at its start; the kernel log may say why")]
     MonitorDied(String),
-    /// There is no place for the state.
-    #[error("there is no place for the state; set {ROOT_VARIABLE} or HOME")]
-    NoRoot,
-    /// The state directory is not ours alone.
-    #[error(
-        "the state directory {path:?} belongs to user {owner} or others can write to it; it must \
-         belong to user {user} alone (mode 0700), or set {ROOT_VARIABLE} to another one"
-    )]
-    Foreign {
-        /// The directory.
-        path: PathBuf,
-        /// Whose it is.
-        owner: u32,
-        /// Whose it should be.
-        user: u32,
-    },
     /// What we keep of a module in containerd is not what this plugin writes.
     #[error("the record of {name:?} is damaged; remove the module and create it again")]
     Damaged {
@@ -224,6 +210,7 @@ impl Error {
     pub fn code(&self) -> Code {
         match self {
             Error::Wire(error) => error.code,
+            Error::Root(error) => error.code(),
             Error::Name(error) => error.code(),
             Error::Lock(error) => error.code(),
             Error::Log(error) => error.code(),
@@ -245,7 +232,6 @@ impl Error {
             // Nobody is there to read it.
             Error::HungUp => Code::TIMEOUT,
             Error::Timeout(_) => Code::TIMEOUT,
-            Error::NoRoot | Error::Foreign { .. } => Code::PERMISSION_DENIED,
             Error::MonitorDied(_) | Error::Damaged { .. } => Code::RUNTIME_ERROR,
             Error::File(error) => error.code(),
             Error::System { source, .. } => os::code(source),

@@ -40,6 +40,17 @@ pub struct Context {
 }
 
 impl Context {
+    /// What a request to the containerd at `place` needs; nothing is asked of that yet.
+    pub fn new(store: Store, place: Place, deadline: Option<Instant>) -> Self {
+        Context {
+            store,
+            place,
+            deadline,
+            input: RefCell::new(None),
+            connection: OnceCell::new(),
+        }
+    }
+
     /// The connection to containerd, made when it is first asked for: a request that is wrong is
     /// refused without.
     ///
@@ -58,13 +69,8 @@ impl Context {
 pub fn serve() -> ExitCode {
     plugin::serve(&served(), |call: Call, request| {
         let place = Place::from_env()?;
-        let context = Context {
-            store: Store::open(&place)?,
-            place,
-            deadline: call.deadline,
-            input: RefCell::new(Some(call.input)),
-            connection: OnceCell::new(),
-        };
+        let context = Context::new(Store::open(&place)?, place, call.deadline);
+        context.input.replace(Some(call.input));
         handle(&context, request).map_err(WireError::from)
     })
 }

@@ -1,8 +1,9 @@
 //! `shellrt-containerd`: with no arguments it serves one request and exits.
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::process::ExitCode;
+
+use shellrt_plugin::cli;
 
 const HELP: &str = "\
 shellrt-containerd runs modules as containers, over containerd.
@@ -32,21 +33,6 @@ fn main() -> ExitCode {
     if let Some(status) = shellrt_containerd::internal_mode(&arguments) {
         return status;
     }
-    let asked = arguments.len() == 1 && (arguments[0] == "--help" || arguments[0] == "-h");
-    let version = arguments.len() == 1 && (arguments[0] == "--version" || arguments[0] == "-V");
-    // A reader that is gone needs no help.
-    let _ = match (asked, version) {
-        (true, _) => std::io::stdout().write_all(HELP.as_bytes()),
-        (_, true) => writeln!(
-            std::io::stdout(),
-            "shellrt-containerd {}",
-            env!("CARGO_PKG_VERSION")
-        ),
-        _ => std::io::stderr().write_all(HELP.as_bytes()),
-    };
-    if asked || version {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(64)
-    }
+    let version = env!("CARGO_PKG_VERSION");
+    cli::answer(&arguments, HELP, env!("CARGO_PKG_NAME"), version)
 }

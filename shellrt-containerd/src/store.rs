@@ -11,12 +11,12 @@
 //! ```
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use shellrt_plugin::file::make_dir;
 use shellrt_plugin::names::ModuleName;
+use shellrt_plugin::root;
 
 use crate::containerd::Place;
 use crate::error::Error;
@@ -32,24 +32,12 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the state directory that the environment names, and makes it where there is none:
-    /// `SHELLRT_CONTAINERD_ROOT`, else `/var/lib/shellrt/containerd` for root and
-    /// `$XDG_DATA_HOME/shellrt/containerd` (`~/.local/share/shellrt/containerd`) for others.
+    /// Opens the state directory, see [`root::open`].
     ///
     /// # Errors
-    /// [`Error::Foreign`] where somebody else owns it or can write to it.
+    /// [`root::Error::Foreign`] where somebody else owns it or can write to it.
     pub fn open(place: &Place) -> Result<Store, Error> {
-        let top = root()?;
-        make_dir(&top)?;
-        let found = fs::metadata(&top).map_err(|source| Error::file("open", &top, source))?;
-        let user = rustix::process::geteuid().as_raw();
-        if found.uid() != user || found.mode() & 0o022 != 0 {
-            return Err(Error::Foreign {
-                path: top,
-                owner: found.uid(),
-                user,
-            });
-        }
+        let top = root::open(ROOT_VARIABLE, "containerd")?;
         let store = Store {
             root: top.join(daemon_id(&place.address)).join(&place.namespace),
         };
@@ -123,21 +111,4 @@ fn daemon_id(address: &Path) -> String {
         .take(4)
         .map(|byte| format!("{byte:02x}"))
         .collect()
-}
-
-fn root() -> Result<PathBuf, Error> {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    let root = if let Some(root) = variable(ROOT_VARIABLE) {
-        PathBuf::from(root)
-    } else if rustix::process::geteuid().is_root() {
-        PathBuf::from("/var/lib/shellrt/containerd")
-    } else if let Some(data) = variable("XDG_DATA_HOME") {
-        PathBuf::from(data).join("shellrt/containerd")
-    } else if let Some(home) = variable("HOME") {
-        PathBuf::from(home).join(".local/share/shellrt/containerd")
-    } else {
-        return Err(Error::NoRoot);
-    };
-    // The module's own process lives elsewhere, so a relative path would change its meaning.
-    std::path::absolute(&root).map_err(|source| Error::file("find", &root, source))
 }

@@ -5,6 +5,18 @@ use shellrt_api::v0::config::{self, Log};
 use shellrt_api::v0::{Code, Error};
 use std::collections::BTreeMap;
 
+/// Refuses a `config_type` that is not `known`, the plugin's own.
+///
+/// # Errors
+/// [`Code::INVALID_CONFIG`], with the path of `config_type`.
+pub fn check_config_type(config_type: &str, known: &str) -> Result<(), Error> {
+    if config_type == known {
+        return Ok(());
+    }
+    let message = format!("this plugin has no config_type {config_type:?}; use {known:?}");
+    Err(Error::message(Code::INVALID_CONFIG, message).with("path", "/config_type"))
+}
+
 /// Refuses an environment that no process can have.
 ///
 /// # Errors

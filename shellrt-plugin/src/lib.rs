@@ -14,6 +14,7 @@
 //! - [`pull`]: the answer to `img_pull`: progress, and when a pull is given up.
 //!
 //! Of the state and the machine:
+//! - [`root`]: the directory that it is in, which is ours alone.
 //! - [`event`]: what happened, as lines in a file.
 //! - [`mod@file`]: files that are there whole or not at all, whenever the power goes.
 //! - [`lock`]: locks between processes, which the kernel releases however their holder died.
@@ -21,6 +22,7 @@
 //! - [`hangup`]: noticing that the reader of our output went away.
 //! - [`process`]: who a process is, beyond reuse of its pid.
 //! - [`machine`]: what machine this is.
+//! - [`cli`]: what a plugin that was given arguments answers.
 //! - [`os`]: what the wire calls an error of the operating system.
 //!
 //! All but the registry and pulls start no thread and no runtime, so a process that forks can use
@@ -32,6 +34,7 @@
 )]
 
 pub mod attach;
+pub mod cli;
 pub mod create;
 pub mod event;
 pub mod file;
@@ -45,6 +48,7 @@ pub mod os;
 pub mod process;
 pub mod pull;
 pub mod registry;
+pub mod root;
 pub mod stop;
 pub mod top;
 pub mod watch;

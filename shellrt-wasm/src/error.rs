@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use shellrt_api::v0::{self, Code};
-use shellrt_plugin::{attach, file, lock, log, names, os, pull, registry};
+use shellrt_plugin::{attach, file, lock, log, names, os, pull, registry, root};
 
 use crate::engine::{ProgramError, StartError};
 use crate::store::ROOT_VARIABLE;
@@ -15,6 +15,9 @@ pub enum Error {
     /// An error that has its form for the wire already.
     #[error(transparent)]
     Wire(#[from] v0::Error),
+    /// There is no state directory.
+    #[error(transparent)]
+    Root(#[from] root::Error),
     /// A module's name is none.
     #[error(transparent)]
     Name(#[from] names::Error),
@@ -123,22 +126,6 @@ pub enum Error {
         /// How, in words.
         how: String,
     },
-    /// There is no place for the state.
-    #[error("there is no place for the state; set {ROOT_VARIABLE} or HOME")]
-    NoRoot,
-    /// The state directory is not ours alone.
-    #[error(
-        "the state directory {path:?} belongs to user {owner} or others can write to it; it must \
-         belong to user {user} alone (mode 0700), or set {ROOT_VARIABLE} to another one"
-    )]
-    Foreign {
-        /// The directory.
-        path: PathBuf,
-        /// Whose it is.
-        owner: u32,
-        /// Whose it should be.
-        user: u32,
-    },
     /// The operating system refuses something else.
     #[error("can't {doing}")]
     System {
@@ -167,6 +154,7 @@ impl Error {
     pub fn code(&self) -> Code {
         match self {
             Error::Wire(error) => error.code,
+            Error::Root(error) => error.code(),
             Error::Name(error) => error.code(),
             Error::Lock(error) => error.code(),
             Error::Log(error) => error.code(),
@@ -186,7 +174,6 @@ impl Error {
             Error::NotThere { .. } => Code::REGISTRY_NOT_FOUND,
             Error::DiskFull { .. } => Code::OUT_OF_RESOURCES,
             Error::Timeout(_) => Code::TIMEOUT,
-            Error::NoRoot | Error::Foreign { .. } => Code::PERMISSION_DENIED,
             Error::MonitorDied(_) | Error::EngineDied { .. } => Code::RUNTIME_ERROR,
             Error::System { source, .. } => os::code(source),
         }

@@ -12,7 +12,6 @@
 //! ```
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -20,6 +19,7 @@ use shellrt_plugin::event::Events;
 use shellrt_plugin::file;
 use shellrt_plugin::lock::Lock;
 use shellrt_plugin::names::ModuleName;
+use shellrt_plugin::root;
 
 use crate::error::Error;
 
@@ -33,25 +33,13 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the state directory that the environment names, and makes it where there is none:
-    /// `SHELLRT_WASM_ROOT`, else `/var/lib/shellrt/wasm` for root and `$XDG_DATA_HOME/shellrt/wasm`
-    /// (`~/.local/share/shellrt/wasm`) for others.
+    /// Opens the state directory, see [`root::open`].
     ///
     /// # Errors
-    /// [`Error::Foreign`] where somebody else owns it or can write to it: native code is loaded from
-    /// it, so that must not be.
+    /// [`root::Error::Foreign`] where somebody else owns it or can write to it: native code is loaded
+    /// from it, so that must not be.
     pub fn open() -> Result<Store, Error> {
-        let root = root()?;
-        file::make_dir(&root)?;
-        let found = fs::metadata(&root).map_err(|source| Error::file("open", &root, source))?;
-        let user = rustix::process::geteuid().as_raw();
-        if found.uid() != user || found.mode() & 0o022 != 0 {
-            return Err(Error::Foreign {
-                path: root,
-                owner: found.uid(),
-                user,
-            });
-        }
+        let root = root::open(ROOT_VARIABLE, "wasm")?;
         for part in ["lock", "downloads", "images", "programs", "modules"] {
             file::make_dir(&root.join(part))?;
         }
@@ -161,21 +149,4 @@ impl Store {
     pub fn module(&self, name: &ModuleName) -> PathBuf {
         self.modules().join(name.as_str())
     }
-}
-
-fn root() -> Result<PathBuf, Error> {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    let root = if let Some(root) = variable(ROOT_VARIABLE) {
-        PathBuf::from(root)
-    } else if rustix::process::geteuid().is_root() {
-        PathBuf::from("/var/lib/shellrt/wasm")
-    } else if let Some(data) = variable("XDG_DATA_HOME") {
-        PathBuf::from(data).join("shellrt/wasm")
-    } else if let Some(home) = variable("HOME") {
-        PathBuf::from(home).join(".local/share/shellrt/wasm")
-    } else {
-        return Err(Error::NoRoot);
-    };
-    // A forked monitor lives in `/`, so a relative path would change its meaning.
-    std::path::absolute(&root).map_err(|source| Error::file("find", &root, source))
 }

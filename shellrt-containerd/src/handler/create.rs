@@ -2,8 +2,7 @@
 
 use shellrt_api::v0::config::{self, containerd, Restart};
 use shellrt_api::v0::create::{Request, Response};
-use shellrt_api::v0::{Code, Error as WireError};
-use shellrt_plugin::create::{check_env, check_log};
+use shellrt_plugin::create::{check_config_type, check_env, check_log};
 use shellrt_plugin::names;
 
 use crate::error::Error;
@@ -20,11 +19,7 @@ pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
         config,
     } = request;
     let name = names::check(&name)?;
-    if config_type != containerd::CONFIG_TYPE {
-        let message = format!("this plugin has no config_type {config_type:?}; use \"containerd\"");
-        let error = WireError::message(Code::INVALID_CONFIG, message);
-        return Err(Error::Wire(error.with("path", "/config_type")));
-    }
+    check_config_type(&config_type, containerd::CONFIG_TYPE)?;
     let config: containerd::Config = config::decode(&config)?;
     check_env(&env)?;
     config.check()?;

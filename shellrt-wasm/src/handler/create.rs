@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use shellrt_api::v0::config::{self, wasm};
 use shellrt_api::v0::create::{Request, Response};
 use shellrt_api::v0::events::Kind;
-use shellrt_api::v0::{Code, Error as WireError};
-use shellrt_plugin::create::{check_env, check_log};
+use shellrt_plugin::create::{check_config_type, check_env, check_log};
 use shellrt_plugin::event;
 use shellrt_plugin::lock::Lock;
 use shellrt_plugin::names::{self, ModuleName};
@@ -27,11 +26,7 @@ pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
         config,
     } = request;
     let name = names::check(&name)?;
-    if config_type != wasm::CONFIG_TYPE {
-        let message = format!("this plugin has no config_type {config_type:?}; use \"wasm\"");
-        let error = WireError::message(Code::INVALID_CONFIG, message);
-        return Err(Error::Wire(error.with("path", "/config_type")));
-    }
+    check_config_type(&config_type, wasm::CONFIG_TYPE)?;
     let config: wasm::Config = config::decode(&config)?;
     check_env(&env)?;
     image::canonical(&config.image)?;

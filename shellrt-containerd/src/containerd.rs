@@ -238,12 +238,7 @@ impl Containerd {
         doing: &'static str,
         call: impl Future<Output = Result<Response<T>, Status>>,
     ) -> Result<T, Error> {
-        self.run(doing, async {
-            match call.await {
-                Ok(response) => Ok(response.into_inner()),
-                Err(status) => Err(Error::refused(doing, status)),
-            }
-        })
+        self.run(doing, ask(doing, call))
     }
 
     fn service(&self) -> Service {
@@ -298,6 +293,31 @@ impl Containerd {
     /// The daemon's version.
     pub fn version(&self) -> VersionClient<Service> {
         VersionClient::new(self.service())
+    }
+}
+
+/// Makes a call; `doing` as in "create a task".
+///
+/// # Errors
+/// [`Error::Runtime`] with containerd's own words.
+pub async fn ask<T>(
+    doing: &'static str,
+    call: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<T, Error> {
+    match call.await {
+        Ok(response) => Ok(response.into_inner()),
+        Err(status) => Err(Error::refused(doing, status)),
+    }
+}
+
+/// `None` where containerd knows of none.
+///
+/// # Errors
+/// Every other one.
+pub fn known<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
+    match answer {
+        Err(error) if error.is_not_found() => Ok(None),
+        answer => answer.map(Some),
     }
 }
 

@@ -1,52 +1,81 @@
 //! Leases of ours: what is made or touched under one is safe from the garbage collection.
 
-use std::collections::HashMap;
-use std::time::{Duration, SystemTime};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use containerd_client::services::v1 as api;
+use shellrt_plugin::event;
 
-use crate::containerd::Containerd;
+use crate::containerd::{ask, known, Containerd};
 use crate::error::Error;
 
 /// The label by which our leases are found.
 pub const LABEL: &str = "shellrt.lease";
 
 /// The label that says when containerd forgets a lease, as RFC 3339 has it.
-const EXPIRE_LABEL: &str = "containerd.io/gc.expire";
+pub const EXPIRE: &str = "containerd.io/gc.expire";
 
-/// Makes the lease `id` for `time`; where there is one, that is used.
+/// Makes the lease `id` for `time`, with more labels; false where there is one.
 ///
 /// # Errors
 /// [`Error::Runtime`].
-pub fn hold(containerd: &Containerd, id: &str, time: Duration) -> Result<(), Error> {
-    let expires = prost_types::Timestamp::from(SystemTime::now() + time);
-    let labels = [
-        (EXPIRE_LABEL.to_owned(), expires.to_string()),
+pub async fn make(
+    containerd: &Containerd,
+    id: &str,
+    time: Duration,
+    more: BTreeMap<String, String>,
+) -> Result<bool, Error> {
+    let own = [
+        (EXPIRE.to_owned(), date(event::now() + nanos(time))),
         (LABEL.to_owned(), "true".to_owned()),
     ];
     let request = api::CreateRequest {
         id: id.to_owned(),
-        labels: HashMap::from(labels),
+        labels: own.into_iter().chain(more).collect(),
     };
-    match containerd.call("make a lease", containerd.leases().create(request)) {
-        Ok(_) => Ok(()),
-        Err(error) if error.is_already_exists() => Ok(()),
+    match ask("make a lease", containerd.leases().create(request)).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_already_exists() => Ok(false),
         Err(error) => Err(error),
     }
 }
 
-/// Deletes the lease `id`; with `sync` the garbage collection has run when it returns.
+/// Deletes the lease `id`, if there is one; with `sync` the garbage collection has run when it returns.
 ///
 /// # Errors
 /// [`Error::Runtime`].
-pub fn release(containerd: &Containerd, id: &str, sync: bool) -> Result<(), Error> {
+pub async fn delete(containerd: &Containerd, id: &str, sync: bool) -> Result<(), Error> {
     let request = api::DeleteRequest {
         id: id.to_owned(),
         sync,
     };
-    match containerd.call("delete a lease", containerd.leases().delete(request)) {
-        Ok(()) => Ok(()),
-        Err(error) if error.is_not_found() => Ok(()),
-        Err(error) => Err(error),
-    }
+    known(ask("delete a lease", containerd.leases().delete(request)).await).map(drop)
+}
+
+/// As [`make`], for whoever waits; where there is one, that is used.
+///
+/// # Errors
+/// [`Error::Runtime`], [`Error::Timeout`].
+pub fn hold(containerd: &Containerd, id: &str, time: Duration) -> Result<(), Error> {
+    let made = make(containerd, id, time, BTreeMap::new());
+    containerd.run("make a lease", made).map(drop)
+}
+
+/// As [`delete`], for whoever waits.
+///
+/// # Errors
+/// [`Error::Runtime`], [`Error::Timeout`].
+pub fn release(containerd: &Containerd, id: &str) -> Result<(), Error> {
+    containerd.run("delete a lease", delete(containerd, id, false))
+}
+
+/// A time as RFC 3339 has it, in whole seconds.
+pub fn date(ns: i64) -> String {
+    let seconds = ns / 1_000_000_000;
+    prost_types::Timestamp { seconds, nanos: 0 }.to_string()
+}
+
+/// A duration in nanoseconds.
+pub fn nanos(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }

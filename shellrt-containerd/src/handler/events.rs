@@ -1,7 +1,6 @@
 //! `events`: what happened, from the state directory. What nobody has written there is found out by
 //! looking, at the beginning and whenever the connection to containerd was lost.
 
-use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::thread;
 use std::time::Duration;
@@ -53,13 +52,7 @@ fn look(context: &Context) -> Result<(), Error> {
 /// Looks whenever containerd says that a task has ended, and after each time that it was away.
 fn keep_looking(store: &Store, place: &Place) {
     loop {
-        let context = Context {
-            store: store.clone(),
-            place: place.clone(),
-            deadline: None,
-            input: RefCell::new(None),
-            connection: OnceCell::new(),
-        };
+        let context = Context::new(store.clone(), place.clone(), None);
         if let Err(error) = listen(&context) {
             log::debug!("{error}");
         }

@@ -1,14 +1,11 @@
 //! containerd's content store: what is known of a blob, and small ones whole.
 
-use std::future::Future;
-
 use containerd_client::services::v1 as api;
 use prost_types::FieldMask;
 use shellrt_plugin::registry::Digest;
-use tonic::{Response, Status};
 
 use super::labels::Labels;
-use crate::containerd::Containerd;
+use crate::containerd::{ask, known, Containerd};
 use crate::error::Error;
 
 /// The largest document that is read whole, in bytes.
@@ -21,25 +18,6 @@ pub(super) struct Blob {
     pub(super) labels: Labels,
     /// When it came, in nanoseconds since the epoch.
     pub(super) created_at: i64,
-}
-
-/// Makes a call; `doing` as in "create a task".
-pub(super) async fn ask<T>(
-    doing: &'static str,
-    call: impl Future<Output = Result<Response<T>, Status>>,
-) -> Result<T, Error> {
-    match call.await {
-        Ok(response) => Ok(response.into_inner()),
-        Err(status) => Err(Error::refused(doing, status)),
-    }
-}
-
-/// `None` where containerd knows of none.
-pub(super) fn known<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
-    match answer {
-        Err(error) if error.is_not_found() => Ok(None),
-        answer => answer.map(Some),
-    }
 }
 
 /// What is known of a blob; `None` where it is not here.

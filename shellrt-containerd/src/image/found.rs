@@ -4,9 +4,9 @@ use containerd_client::services::v1 as api;
 use containerd_client::types::Descriptor as ApiDescriptor;
 use shellrt_plugin::registry::{self, Descriptor, ImageManifest, Manifest, Platform};
 
-use super::content::{self, ask, known, nanoseconds, size};
+use super::content::{self, nanoseconds, size};
 use super::{chain, labels, media, snapshot, Config, Image};
-use crate::containerd::Containerd;
+use crate::containerd::{ask, known, Containerd};
 use crate::error::Error;
 
 /// containerd's record of an image.

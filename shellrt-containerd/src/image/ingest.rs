@@ -10,10 +10,10 @@ use tokio::sync::mpsc;
 use tonic::codec::Streaming;
 use tonic::{Code, Status};
 
-use super::content::{self, ask, known, size};
+use super::content::{self, size};
 use super::labels::{self, Labels};
 use super::{lease, media};
-use crate::containerd::Containerd;
+use crate::containerd::{ask, known, Containerd};
 use crate::error::Error;
 
 /// What came of beginning to write.

@@ -16,9 +16,6 @@ pub(super) const UNCOMPRESSED: &str = "containerd.io/uncompressed";
 /// On a snapshot that is being made: the chain id that it will have.
 pub(super) const SNAPSHOT_REF: &str = "containerd.io/snapshot.ref";
 
-/// On a lease: when it ends.
-pub(super) const EXPIRE: &str = "containerd.io/gc.expire";
-
 /// On an index or a manifest, before what kind of blob it is: one that it keeps.
 const CONTENT: &str = "containerd.io/gc.ref.content.";
 

@@ -7,12 +7,12 @@ use containerd_client::services::v1 as api;
 use shellrt_plugin::event;
 use shellrt_plugin::registry::Digest;
 
-use super::content::{ask, known, nanoseconds};
-use super::labels::{self, Labels};
+use super::content::nanoseconds;
+use super::labels::Labels;
 use super::snapshot;
-use crate::containerd::Containerd;
+use crate::containerd::{ask, known, Containerd};
 use crate::error::Error;
-use crate::lease::LABEL;
+use crate::lease::{self, date, make, nanos, LABEL};
 
 /// How long what a broken pull left is kept.
 pub const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -86,7 +86,7 @@ impl Lease {
 
     /// Ends it, and has what nobody else holds collected.
     pub(super) async fn end(&self) -> Result<(), Error> {
-        delete(&self.containerd, &self.id, true).await
+        lease::delete(&self.containerd, &self.id, true).await
     }
 }
 
@@ -107,7 +107,7 @@ pub(super) async fn tidy(containerd: &Containerd, reference: &str) {
 
 /// Ends what an earlier pull of the image left, which is complete now.
 pub(super) async fn forget(containerd: &Containerd, reference: &str) -> Result<(), Error> {
-    delete(containerd, &id(reference), true).await
+    lease::delete(containerd, &id(reference), true).await
 }
 
 /// Has the lease hold a snapshot, whether there is one or not.
@@ -166,24 +166,11 @@ pub(super) async fn left(containerd: &Containerd, age: Duration) -> Result<Vec<L
         .collect())
 }
 
-/// Ends a lease.
-pub(super) async fn delete(containerd: &Containerd, id: &str, sync: bool) -> Result<(), Error> {
-    let request = api::DeleteRequest {
-        id: id.to_owned(),
-        sync,
-    };
-    known(ask("end a lease", containerd.leases().delete(request)).await).map(drop)
-}
-
 /// Has containerd collect its garbage, and waits for that: the end of any lease is an occasion.
 pub(super) async fn collect(containerd: &Containerd) -> Result<(), Error> {
     let id = format!("{COLLECT}{}", super::random::characters());
-    let lease = Labels::from([
-        (labels::EXPIRE.to_owned(), date(event::now() + nanos(SPARE))),
-        (LABEL.to_owned(), "true".to_owned()),
-    ]);
-    make(containerd, &id, lease).await?;
-    delete(containerd, &id, true).await
+    make(containerd, &id, SPARE, Labels::new()).await?;
+    lease::delete(containerd, &id, true).await
 }
 
 /// The name of the lease, and of the lock, of an image's pull.
@@ -203,24 +190,10 @@ async fn create(
 ) -> Result<bool, Error> {
     let begun = begun.map_or_else(|| date(event::now()), str::to_owned);
     let labels = Labels::from([
-        (labels::EXPIRE.to_owned(), date(event::now() + nanos(KEPT))),
-        (LABEL.to_owned(), "true".to_owned()),
         (PULL.to_owned(), reference.to_owned()),
         (BEGUN.to_owned(), begun),
     ]);
-    make(containerd, id, labels).await
-}
-
-async fn make(containerd: &Containerd, id: &str, labels: Labels) -> Result<bool, Error> {
-    let request = api::CreateRequest {
-        id: id.to_owned(),
-        labels: labels.into_iter().collect(),
-    };
-    match ask("make a lease", containerd.leases().create(request)).await {
-        Ok(_) => Ok(true),
-        Err(error) if error.is_already_exists() => Ok(false),
-        Err(error) => Err(error),
-    }
+    make(containerd, id, KEPT, labels).await
 }
 
 /// Gives a lease another week. There is no call for that, so there is a new one with the same id, and
@@ -237,12 +210,12 @@ async fn renew(
     for resource in resources {
         hold(containerd, &meanwhile, resource.clone()).await?;
     }
-    delete(containerd, id, false).await?;
+    lease::delete(containerd, id, false).await?;
     create(containerd, id, reference, Some(begun)).await?;
     for resource in resources {
         hold(containerd, id, resource.clone()).await?;
     }
-    delete(containerd, &meanwhile, false).await
+    lease::delete(containerd, &meanwhile, false).await
 }
 
 async fn find(containerd: &Containerd, id: &str) -> Result<Option<api::Lease>, Error> {
@@ -275,16 +248,6 @@ async fn hold(containerd: &Containerd, id: &str, resource: api::Resource) -> Res
 /// Whether a lease of ours ends before `time`. All its times have the same length, so they sort as
 /// text.
 fn ends_before(lease: &api::Lease, time: i64) -> bool {
-    let end = lease.labels.get(labels::EXPIRE);
+    let end = lease.labels.get(lease::EXPIRE);
     end.is_some_and(|end| *end < date(time))
-}
-
-/// A time as RFC 3339 has it, in whole seconds.
-fn date(ns: i64) -> String {
-    let seconds = ns / 1_000_000_000;
-    prost_types::Timestamp { seconds, nanos: 0 }.to_string()
-}
-
-fn nanos(duration: Duration) -> i64 {
-    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }

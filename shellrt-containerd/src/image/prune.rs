@@ -64,7 +64,7 @@ pub fn prune(
 /// Ends a lease, unless the request that it belongs to still runs and so holds its lock.
 async fn end(containerd: &Containerd, store: &Store, left: &Left) -> Result<(), Error> {
     if left.id.starts_with(lease::COLLECT) {
-        return lease::delete(containerd, &left.id, false).await;
+        return crate::lease::delete(containerd, &left.id, false).await;
     }
     let lock = match &left.image {
         Some(image) => Lock::try_exclusive(&store.pull_lock(&lease::id(image)))?,
@@ -79,7 +79,7 @@ async fn end(containerd: &Containerd, store: &Store, left: &Left) -> Result<(), 
     let Some(lock) = lock else {
         return Ok(());
     };
-    lease::delete(containerd, &left.id, false).await?;
+    crate::lease::delete(containerd, &left.id, false).await?;
     if left.image.is_some() {
         lock.remove()?;
     }

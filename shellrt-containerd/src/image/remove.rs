@@ -6,10 +6,10 @@ use containerd_client::services::v1 as api;
 use shellrt_api::v0::img_list;
 use shellrt_plugin::registry::{ImageManifest, Manifest, Reference};
 
-use super::content::{self, ask, known};
+use super::content;
 use super::found::{self, Record};
 use super::{canonical, media};
-use crate::containerd::Containerd;
+use crate::containerd::{ask, known, Containerd};
 use crate::error::Error;
 
 /// Removes an image: its name and those that mean the same. The disk space that nobody else needs is

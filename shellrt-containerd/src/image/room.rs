@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use containerd_client::services::v1 as api;
 
-use super::content::ask;
-use crate::containerd::Containerd;
+use crate::containerd::{ask, Containerd};
 use crate::error::Error;
 
 /// The variable that names the snapshotter, as for containerd's other clients.

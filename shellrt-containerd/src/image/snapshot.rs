@@ -8,10 +8,10 @@ use containerd_client::types::{Descriptor as ApiDescriptor, Mount};
 use shellrt_plugin::event;
 use shellrt_plugin::registry::{Descriptor, Digest};
 
-use super::content::{self, ask, known, size};
+use super::content::{self, size};
 use super::labels::{Labels, SNAPSHOT_REF, UNCOMPRESSED};
 use super::{lease, media, random};
-use crate::containerd::Containerd;
+use crate::containerd::{ask, known, Containerd};
 use crate::error::Error;
 
 /// One layer and what it becomes.

@@ -3,7 +3,6 @@
 //! directory and now a shim, with which no other one can be made; and a shim that waits for the reader
 //! of a command's output waits for ever, and with it all that is asked of the module afterwards.
 
-use std::cell::{OnceCell, RefCell};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
@@ -122,13 +121,7 @@ fn answer<T: Serialize>(
     })?;
     let found = || {
         let place = Place::from_env()?;
-        let context = Context {
-            store: Store::open(&place)?,
-            place,
-            deadline,
-            input: RefCell::new(None),
-            connection: OnceCell::new(),
-        };
+        let context = Context::new(Store::open(&place)?, place, deadline);
         Module::find(&context, name)
     };
     let answer = found().and_then(work).map_err(v0::Error::from);

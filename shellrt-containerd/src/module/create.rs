@@ -19,7 +19,7 @@ use shellrt_plugin::file;
 use shellrt_plugin::lock::Lock;
 use shellrt_plugin::names::ModuleName;
 
-use super::{container, remove_snapshot, Definition, Files, EXTENSION, LABEL};
+use super::{container, delete_container, remove_snapshot, Definition, Files, EXTENSION, LABEL};
 use crate::containerd::Containerd;
 use crate::error::Error;
 use crate::image::{self, Image};
@@ -119,7 +119,7 @@ impl<'a> Draft<'a> {
             self.undo();
         }
         made?;
-        lease::release(&self.containerd.to_undo(), &self.lease, false)
+        lease::release(&self.containerd.to_undo(), &self.lease)
     }
 
     fn make_leased(
@@ -237,13 +237,10 @@ impl<'a> Draft<'a> {
                 if !found.labels.contains_key(LABEL) {
                     return Ok(());
                 }
-                let request = api::DeleteContainerRequest {
-                    id: self.name.to_string(),
-                };
-                patient.call("delete the container", patient.containers().delete(request))?;
+                delete_container(&patient, self.name.as_str())?;
             }
             remove_snapshot(&patient, &self.snapshotter, self.name.as_str())?;
-            lease::release(&patient, &self.lease, false)
+            lease::release(&patient, &self.lease)
         };
         if let Err(error) = undone().and(file::remove(self.files.dir()).map_err(Error::from)) {
             log::warn!("what is left of the create of {}: {error}", self.name);

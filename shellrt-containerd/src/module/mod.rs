@@ -25,7 +25,7 @@ use shellrt_plugin::file;
 use shellrt_plugin::lock::Lock;
 use shellrt_plugin::names::{self, ModuleName};
 
-use crate::containerd::Containerd;
+use crate::containerd::{known, Containerd};
 use crate::error::Error;
 use crate::lease;
 use crate::store::Store;
@@ -160,25 +160,12 @@ impl Module {
         };
         task::delete(containerd, self.name.as_str())?;
         drop(lock);
-        let request = api::DeleteContainerRequest {
-            id: self.name.to_string(),
-        };
-        let deleted = containerd.call(
-            "delete the container",
-            containerd.containers().delete(request),
-        );
-        deleted.or_else(|error| {
-            if error.is_not_found() {
-                Ok(())
-            } else {
-                Err(error)
-            }
-        })?;
+        delete_container(containerd, self.name.as_str())?;
         // From here on there is no such module; what is left nobody refers to, so a garbage collection
         // or a later `create` of the same name would get it too.
         remove_snapshot(containerd, &self.snapshotter, &self.snapshot)?;
         // A `create` that was killed when it was all but done has left it.
-        lease::release(containerd, &create::lease_id(&self.name), false)?;
+        lease::release(containerd, &create::lease_id(&self.name))?;
         Ok(file::remove(self.files.dir())?)
     }
 }
@@ -198,11 +185,21 @@ pub fn names(context: &Context) -> Result<Vec<String>, Error> {
 /// [`Error::Runtime`].
 pub fn container(containerd: &Containerd, id: &str) -> Result<Option<api::Container>, Error> {
     let request = api::GetContainerRequest { id: id.to_owned() };
-    match containerd.call("look at a container", containerd.containers().get(request)) {
-        Ok(answer) => Ok(answer.container),
-        Err(error) if error.is_not_found() => Ok(None),
-        Err(error) => Err(error),
-    }
+    let answer = containerd.call("look at a container", containerd.containers().get(request));
+    Ok(known(answer)?.and_then(|answer| answer.container))
+}
+
+/// Deletes the record of a container; what is gone is deleted already.
+///
+/// # Errors
+/// [`Error::Runtime`].
+pub fn delete_container(containerd: &Containerd, id: &str) -> Result<(), Error> {
+    let request = api::DeleteContainerRequest { id: id.to_owned() };
+    let deleted = containerd.call(
+        "delete the container",
+        containerd.containers().delete(request),
+    );
+    known(deleted).map(drop)
 }
 
 /// Removes a snapshot; what is gone is removed already.
@@ -215,13 +212,7 @@ pub fn remove_snapshot(containerd: &Containerd, snapshotter: &str, key: &str) ->
         key: key.to_owned(),
     };
     let removed = containerd.call("remove a snapshot", containerd.snapshots().remove(request));
-    removed.or_else(|error| {
-        if error.is_not_found() {
-            Ok(())
-        } else {
-            Err(error)
-        }
-    })
+    known(removed).map(drop)
 }
 
 /// How all modules are: two calls, whatever their number.

@@ -17,7 +17,7 @@
 //! has one thread and no connection, so that it costs next to nothing while the module runs.
 
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -403,27 +403,20 @@ impl Monitor {
 }
 
 fn is_hung_up(file: &OwnedFd) -> bool {
-    let mut inputs = [PollFd::from_borrowed_fd(file.as_fd(), PollFlags::IN)];
-    let polled = poll(
-        &mut inputs,
-        Some(&Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        }),
-    );
-    polled.is_ok() && inputs[0].revents().contains(PollFlags::HUP)
+    is_now(file, PollFlags::HUP)
 }
 
 fn is_readable(file: &OwnedFd) -> bool {
-    let mut inputs = [PollFd::from_borrowed_fd(file.as_fd(), PollFlags::IN)];
-    let polled = poll(
-        &mut inputs,
-        Some(&Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        }),
-    );
-    polled.is_ok() && inputs[0].revents().contains(PollFlags::IN)
+    is_now(file, PollFlags::IN)
+}
+
+fn is_now(file: &OwnedFd, state: PollFlags) -> bool {
+    let mut inputs = [PollFd::new(file, PollFlags::IN)];
+    let at_once = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    poll(&mut inputs, Some(&at_once)).is_ok() && inputs[0].revents().contains(state)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use containerd_client::services::v1 as api;
 use containerd_client::types::v1::{Process, Status};
 use shellrt_plugin::event;
 
-use crate::containerd::Containerd;
+use crate::containerd::{known, Containerd};
 use crate::error::Error;
 
 /// A task, as it was when containerd was asked.
@@ -71,11 +71,8 @@ pub fn get(containerd: &Containerd, id: &str) -> Result<Option<Task>, Error> {
         container_id: id.to_owned(),
         ..Default::default()
     };
-    match containerd.call("look at a task", containerd.tasks().get(request)) {
-        Ok(answer) => Ok(answer.process.as_ref().map(Task::from)),
-        Err(error) if error.is_not_found() => Ok(None),
-        Err(error) => Err(error),
-    }
+    let answer = containerd.call("look at a task", containerd.tasks().get(request));
+    Ok(known(answer)?.and_then(|answer| answer.process.as_ref().map(Task::from)))
 }
 
 /// All tasks, by their containers.
@@ -101,14 +98,8 @@ pub fn wait(containerd: &Containerd, id: &str) -> Result<Option<(u32, i64)>, Err
         container_id: id.to_owned(),
         ..Default::default()
     };
-    match containerd.call("wait for a task", containerd.tasks().wait(request)) {
-        Ok(answer) => Ok(Some((
-            answer.exit_status,
-            nanoseconds(answer.exited_at.as_ref()),
-        ))),
-        Err(error) if error.is_not_found() => Ok(None),
-        Err(error) => Err(error),
-    }
+    let answer = containerd.call("wait for a task", containerd.tasks().wait(request));
+    Ok(known(answer)?.map(|answer| (answer.exit_status, nanoseconds(answer.exited_at.as_ref()))))
 }
 
 /// Sends `signal` to the task's first process, or with `all` to every one; an ended one gets none.
@@ -119,12 +110,10 @@ pub fn kill(containerd: &Containerd, id: &str, signal: i32, all: bool) -> Result
         all,
         ..Default::default()
     };
-    match containerd.call("signal a task", containerd.tasks().kill(request)) {
-        Ok(()) => Ok(()),
-        Err(error) if error.is_not_found() => Ok(()),
+    match known(containerd.call("signal a task", containerd.tasks().kill(request))) {
         // The shim has seen the end and containerd has not yet.
         Err(error) if error.is_refusal(tonic::Code::FailedPrecondition) => Ok(()),
-        Err(error) => Err(error),
+        other => other.map(drop),
     }
 }
 
@@ -133,11 +122,8 @@ pub fn resume(containerd: &Containerd, id: &str) -> Result<(), Error> {
     let request = api::ResumeTaskRequest {
         container_id: id.to_owned(),
     };
-    match containerd.call("resume a task", containerd.tasks().resume(request)) {
-        Ok(()) => Ok(()),
-        Err(error) if error.is_not_found() => Ok(()),
-        Err(error) => Err(error),
-    }
+    let answer = containerd.call("resume a task", containerd.tasks().resume(request));
+    known(answer).map(drop)
 }
 
 /// Deletes a task that does not run, and with it its shim; what is gone is deleted already. Another
@@ -149,10 +135,8 @@ pub fn delete(containerd: &Containerd, id: &str) -> Result<(), Error> {
     let mut tries = 0;
     loop {
         let deleted = containerd.call("delete a task", containerd.tasks().delete(request()));
-        let error = match deleted {
-            Ok(_) => return Ok(()),
-            Err(error) if error.is_not_found() => return Ok(()),
-            Err(error) => error,
+        let Err(error) = known(deleted) else {
+            return Ok(());
         };
         // A second delete can hear that the shim's connection was closed by the first one.
         if get(containerd, id)?.is_none() {
@@ -174,9 +158,7 @@ pub fn pids(containerd: &Containerd, id: &str) -> Result<Vec<u32>, Error> {
     let request = api::ListPidsRequest {
         container_id: id.to_owned(),
     };
-    match containerd.call("list the processes", containerd.tasks().list_pids(request)) {
-        Ok(answer) => Ok(answer.processes.iter().map(|process| process.pid).collect()),
-        Err(error) if error.is_not_found() => Ok(Vec::new()),
-        Err(error) => Err(error),
-    }
+    let answer = containerd.call("list the processes", containerd.tasks().list_pids(request));
+    let processes = known(answer)?.map_or_else(Vec::new, |answer| answer.processes);
+    Ok(processes.iter().map(|process| process.pid).collect())
 }

@@ -13,8 +13,15 @@ pub fn check_config_type(config_type: &str, known: &str) -> Result<(), Error> {
     if config_type == known {
         return Ok(());
     }
-    let message = format!("this plugin has no config_type {config_type:?}; use {known:?}");
-    Err(Error::message(Code::INVALID_CONFIG, message).with("path", "/config_type"))
+    Err(unknown_config_type(config_type, &[known]))
+}
+
+/// The error for a `config_type` that is none of the `known` ones.
+pub fn unknown_config_type(config_type: &str, known: &[&str]) -> Error {
+    let known: Vec<String> = known.iter().map(|known| format!("{known:?}")).collect();
+    let known = known.join(" or ");
+    let message = format!("this plugin has no config_type {config_type:?}; use {known}");
+    Error::message(Code::INVALID_CONFIG, message).with("path", "/config_type")
 }
 
 /// Refuses an environment that no process can have.

@@ -1,6 +1,5 @@
 //! `version`: what this plugin is, and which containerd it talks to.
 
-use shellrt_api::v0::config::containerd;
 use shellrt_api::v0::version::{Request, Response};
 
 use crate::error::Error;
@@ -29,7 +28,7 @@ pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
         runtime: Some("containerd".to_owned()),
         runtime_version: runtime,
         messages: Some(crate::served().into_iter().map(str::to_owned).collect()),
-        config_types: Some(vec![containerd::CONFIG_TYPE.to_owned()]),
+        config_types: Some(super::create::CONFIG_TYPES.map(str::to_owned).to_vec()),
     })
 }
 

@@ -11,7 +11,7 @@ use containerd_client::services::v1::container::Runtime;
 use containerd_client::services::v1::snapshots::PrepareSnapshotRequest;
 use containerd_client::types::Mount;
 use prost_types::Any;
-use shellrt_api::v0::config::containerd::{Config, CONFIG_TYPE};
+use shellrt_api::v0::config::containerd::Config;
 use shellrt_api::v0::events::Kind;
 use shellrt_plugin::attach::make_fifo;
 use shellrt_plugin::event::{self, Events};
@@ -45,16 +45,22 @@ const STOP_SIGNAL_LABEL: &str = "io.containerd.image.config.stop-signal";
 /// How long what a killed `create` made is held; the next one of the same name takes it away.
 const LEASE: Duration = Duration::from_secs(3600);
 
-/// Makes the module `name`. The caller has checked the config for what is wrong on any machine.
+/// What a module is to be made from. The caller has checked it for what is wrong on any machine.
+#[derive(Debug)]
+pub struct Wanted {
+    /// The kind of config that it came from.
+    pub config_type: &'static str,
+    /// The request's variables, which win over the image's.
+    pub env: BTreeMap<String, String>,
+    /// The config, in the words of `containerd`.
+    pub config: Config,
+}
+
+/// Makes the module `name`.
 ///
 /// # Errors
 /// What is wrong with the image or the config; then there is no module.
-pub fn create(
-    context: &Context,
-    name: &ModuleName,
-    env: BTreeMap<String, String>,
-    config: Config,
-) -> Result<(), Error> {
+pub fn create(context: &Context, name: &ModuleName, wanted: &Wanted) -> Result<(), Error> {
     let containerd = context.containerd()?;
     let order = Lock::exclusive(&context.store.module_lock(name), context.deadline)?;
     match container(containerd, name.as_str())? {
@@ -64,7 +70,7 @@ pub fn create(
         Some(_) => return Err(Error::ForeignContainer(name.to_string())),
         None => {}
     }
-    let made = Draft::new(context, containerd, name, &config).and_then(|it| it.make(env, &config));
+    let made = Draft::new(context, containerd, name, &wanted.config).and_then(|it| it.make(wanted));
     if made.is_err() {
         // The lock's file was made for nothing; whoever waits for it notices.
         order.remove()?;
@@ -110,11 +116,12 @@ impl<'a> Draft<'a> {
         })
     }
 
-    fn make(&self, env: BTreeMap<String, String>, config: &Config) -> Result<(), Error> {
+    fn make(&self, wanted: &Wanted) -> Result<(), Error> {
+        let config = &wanted.config;
         let image = image::find(self.containerd, &config.image, config.platform.as_deref())?;
         let labels = labels(&config.labels)?;
         lease::hold(self.containerd, &self.lease, LEASE)?;
-        let made = self.make_leased(env, config, &image, labels);
+        let made = self.make_leased(wanted, &image, labels);
         if made.is_err() {
             self.undo();
         }
@@ -124,11 +131,15 @@ impl<'a> Draft<'a> {
 
     fn make_leased(
         &self,
-        env: BTreeMap<String, String>,
-        config: &Config,
+        wanted: &Wanted,
         image: &Image,
         mut labels: HashMap<String, String>,
     ) -> Result<(), Error> {
+        let Wanted {
+            config_type,
+            env,
+            config,
+        } = wanted;
         let leased = self.containerd.with_lease(&self.lease);
         // What a `create` or a `remove` that was killed has left.
         file::remove(self.files.dir())?;
@@ -146,10 +157,11 @@ impl<'a> Draft<'a> {
         )?;
         let host = Host::read(self.containerd.pid());
         let stop_signal = stop_signal(config, image);
-        labels.insert(LABEL.to_owned(), CONFIG_TYPE.to_owned());
+        labels.insert(LABEL.to_owned(), (*config_type).to_owned());
         labels.insert(STOP_SIGNAL_LABEL.to_owned(), stop_signal.to_string());
         let definition = Definition {
             created_at: event::now(),
+            config_type: (*config_type).to_owned(),
             config: config.clone(),
             image: image.reference.clone(),
             image_id: image.image_id.to_string(),
@@ -162,7 +174,7 @@ impl<'a> Draft<'a> {
             name: self.name.as_str(),
             namespace: self.containerd.namespace(),
             config,
-            env: &env,
+            env,
             image: &image.config.config,
             user: &user,
             files: spec::Files {

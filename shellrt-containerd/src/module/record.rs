@@ -13,7 +13,9 @@ use shellrt_plugin::process::Identity;
 pub struct Definition {
     /// When it was created, in nanoseconds since the epoch.
     pub created_at: i64,
-    /// What the request said.
+    /// The kind of config that it was made from.
+    pub config_type: String,
+    /// What the request said, in the words of `containerd`.
     pub config: Config,
     /// The reference of its image, in its canonical form.
     pub image: String,

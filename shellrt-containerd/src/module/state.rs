@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use shellrt_api::v0::config::containerd::CONFIG_TYPE;
 use shellrt_api::v0::status::{self, Status};
 
 use shellrt_plugin::lock::Lock;
@@ -173,7 +172,7 @@ impl Module {
             image_id: definition.image_id.clone(),
             created_at: Some(definition.created_at),
             restart_count: Some(0),
-            config_type: Some(CONFIG_TYPE.to_owned()),
+            config_type: Some(definition.config_type.clone()),
             image: Some(definition.image.clone()),
             labels: Some(definition.config.labels.clone()),
             ..Default::default()

@@ -189,6 +189,20 @@ fn containerd_flags_alone() {
         json!({"image": "a"})
     );
     let build = |line: &str| build_containerd(None, Some("a"), line).unwrap();
+    assert_eq!(
+        build(
+            "--network lan -p 8080:80 --publish 53/udp --dns-server 1.1.1.1 --dns-search lan \
+             --add-host db:10.0.0.7"
+        ),
+        json!({
+            "image": "a",
+            "network": "lan",
+            "ports": ["8080:80", "53/udp"],
+            "dns": ["1.1.1.1"],
+            "dns_search": ["lan"],
+            "extra_hosts": ["db=10.0.0.7"]
+        })
+    );
     assert_eq!(build("--uts host")["uts"], "host");
     assert_eq!(build("--ipc host --net host")["network"], "host");
     assert_eq!(build("--entrypoint=")["entrypoint"], json!([]));
@@ -235,10 +249,12 @@ fn a_containerd_config_that_cannot_be_is_not_sent() {
         ("--cap-add ROOT", "cap_add/0"),
         ("--mount /a:/b --volume c:/b", "mounts/1/target"),
         (
-            "--sysctl net.core.somaxconn=1",
+            "--network host --sysctl net.core.somaxconn=1",
             "sysctls/net.core.somaxconn",
         ),
         ("--ulimit files=1", "ulimits/files"),
+        ("--network none -p 80", "ports/0"),
+        ("-p 80:80 -p 80:81", "ports/1"),
         ("--mount /a:.", "mounts/0/target"),
     ] {
         let said = message(build_containerd(None, Some("a"), line));

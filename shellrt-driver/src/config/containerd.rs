@@ -78,6 +78,10 @@ fn set_own(config: &mut Config, flags: &ContainerdFlags) {
         stop_signal,
         stop_timeout,
         network,
+        ports,
+        dns_servers,
+        dns_search,
+        extra_hosts,
         hostname,
         pid,
         ipc,
@@ -111,6 +115,10 @@ fn set_own(config: &mut Config, flags: &ContainerdFlags) {
     replace(&mut config.cap_add, cap_add);
     replace(&mut config.cap_drop, cap_drop);
     replace(&mut config.security_opt, security_opt);
+    replace(&mut config.ports, ports);
+    replace(&mut config.dns, dns_servers);
+    replace(&mut config.dns_search, dns_search);
+    replace(&mut config.extra_hosts, extra_hosts);
     config.sysctls.extend(sysctls.iter().cloned());
     config.ulimits.extend(ulimits.iter().cloned());
     config.annotations.extend(annotations.iter().cloned());

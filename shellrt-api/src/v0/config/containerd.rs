@@ -3,22 +3,27 @@
 
 mod check;
 mod device;
+mod extra_host;
 mod limit;
 mod mount;
+mod port;
 mod security;
 mod signal;
 mod text;
 mod words;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Bytes, Duration, Log, Restart};
 
 pub use device::Device;
+pub use extra_host::{ExtraHost, HostAddress};
 pub use limit::{Swap, Ulimit};
 pub use mount::{BindOptions, Mount, MountKind, Propagation, Tmpfs, TmpfsOptions, VolumeOptions};
+pub use port::{PortRange, Protocol, PublishedPort};
 pub use security::{capability, SecurityOpt, CAPABILITIES};
 pub use signal::Signal;
 pub use text::ParseError;
@@ -178,10 +183,32 @@ pub struct Config {
     /// How its output is kept.
     #[serde(default, skip_serializing_if = "Log::is_default")]
     pub log: Log,
-    /// Its network: `"host"` for the machine's own, `"none"` for the loopback device alone. Default
-    /// `"host"`.
+    /// Its network: `"bridge"`, a private one with addresses of its own; `"host"` for the machine's
+    /// own; `"none"` for the loopback device alone; else the name of a CNI network. Default
+    /// `"bridge"` where CNI's plugins are installed, else `"host"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<String>,
+    /// Its ports that are reached at the machine, as Compose writes them; not with the networks
+    /// `"host"` and `"none"`. Default none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<PublishedPort>,
+    /// The name servers it asks; one or a list. Default: the machine's.
+    #[serde(
+        default,
+        deserialize_with = "text::one_or_many",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub dns: Vec<IpAddr>,
+    /// The domains in which it looks for names; one or a list. Default: the machine's.
+    #[serde(
+        default,
+        deserialize_with = "text::one_or_many",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub dns_search: Vec<String>,
+    /// Names that it knows beside those of its network, as `"name:address"`. Default none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extra_hosts: Vec<ExtraHost>,
     /// Whose processes it sees. Default its own.
     #[serde(default, skip_serializing_if = "Namespace::is_default")]
     pub pid: Namespace,

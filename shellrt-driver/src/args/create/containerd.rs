@@ -1,6 +1,10 @@
 //! The arguments of `create` that only a `containerd` config has, named as docker names them.
 
-use shellrt_api::v0::config::containerd::{Device, SecurityOpt, Signal, Swap, Tmpfs, Ulimit};
+use std::net::IpAddr;
+
+use shellrt_api::v0::config::containerd::{
+    Device, ExtraHost, PublishedPort, SecurityOpt, Signal, Swap, Tmpfs, Ulimit,
+};
 use shellrt_api::v0::config::{Bytes, Duration};
 
 use super::super::mount::{self, Mount};
@@ -123,9 +127,29 @@ pub struct ContainerdFlags {
     #[arg(long, value_name = "DURATION")]
     pub stop_timeout: Option<Duration>,
 
-    /// Its network: "host" or "none"
+    /// Its network: "bridge", "host", "none" or the name of a CNI network
     #[arg(long, visible_alias = "net", value_name = "NETWORK")]
     pub network: Option<String>,
+
+    /// Publish a port, as "80", "8080:80", "127.0.0.1:8080:80/udp" or "8000-8010:8000-8010"
+    #[arg(
+        long = "publish",
+        short = 'p',
+        value_name = "[[ADDRESS:]PORT:]PORT[/PROTOCOL]"
+    )]
+    pub ports: Vec<PublishedPort>,
+
+    /// Ask this name server; --dns is for "wasm" here
+    #[arg(long = "dns-server", value_name = "ADDRESS")]
+    pub dns_servers: Vec<IpAddr>,
+
+    /// Look for names in this domain; "." for none
+    #[arg(long, value_name = "DOMAIN")]
+    pub dns_search: Vec<String>,
+
+    /// Let the container know a name, as "name:address"; "host-gateway" is the machine's address
+    #[arg(long = "add-host", value_name = "NAME:ADDRESS")]
+    pub extra_hosts: Vec<ExtraHost>,
 
     /// Its host name; -h is --help here
     #[arg(long, value_name = "NAME")]

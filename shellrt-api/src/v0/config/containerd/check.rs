@@ -1,6 +1,7 @@
 //! What is wrong with a config on any machine.
 
 mod limits;
+mod network;
 mod places;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ impl Config {
     pub fn check(&self) -> Result<(), Error> {
         process(self)?;
         places::check(self)?;
+        network::check(self)?;
         security(self)?;
         sysctls(self)?;
         limits::check(self)?;
@@ -155,8 +157,8 @@ fn sysctls(config: &Config) -> Result<(), Error> {
         let (owner, is_host) = if is_ipc {
             ("ipc", config.ipc == Namespace::Host)
         } else if dotted.starts_with("net.") {
-            let network = config.network.as_deref().unwrap_or("host");
-            ("network", network == "host")
+            // Where nothing is said, the machine decides.
+            ("network", config.network.as_deref() == Some("host"))
         } else if dotted == "kernel.domainname" {
             ("uts", config.uts == Namespace::Host)
         } else {

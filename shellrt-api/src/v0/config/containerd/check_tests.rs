@@ -32,7 +32,7 @@ fn an_image_is_enough() {
 /// Every field, with the forms of the Compose specification.
 #[test]
 fn everything() {
-    let fields = json!({
+    let mut fields = json!({
         "image": "a",
         "entrypoint": ["/entry.sh", "-x"],
         "command": ["bundle", "exec", "thin", "-p", "3000"],
@@ -74,13 +74,32 @@ fn everything() {
         "stdin": true,
         "tty": true,
         "log": {"max_size": 1048576, "max_files": 2, "streams": ["stderr"]},
-        "network": "none",
         "pid": "host",
         "restart": "on-failure:3",
         "platform": "linux/arm64/v8",
         "runtime": "io.containerd.runc.v2",
         "snapshotter": "native"
     });
+    for (key, value) in [
+        ("network", json!("bridge")),
+        (
+            "ports",
+            json!([
+                "80",
+                "127.0.0.1:8080:80",
+                "[fd00::7]:53:53/udp",
+                "1-9:11-19"
+            ]),
+        ),
+        ("dns", json!(["192.168.1.1", "fd00::1"])),
+        ("dns_search", json!(["lan"])),
+        (
+            "extra_hosts",
+            json!(["db=10.0.0.7", "host.docker.internal=host-gateway"]),
+        ),
+    ] {
+        fields[key] = value;
+    }
     let config = check(fields.clone()).unwrap();
     assert_eq!(serde_json::to_value(config).unwrap(), fields);
     check(json!({"ipc": "host", "uts": "host", "tmpfs": "/run", "command": "a b"})).unwrap();
@@ -288,12 +307,10 @@ fn kernel_parameters() {
         "/config/sysctls/vm~1a~0b"
     );
     let net = "net.core.somaxconn";
-    for host in [
-        sysctl(net, json!({"network": "host"})),
-        json!({"sysctls": {net: 1}}),
-    ] {
-        assert_eq!(place(host), format!("/config/sysctls/{net}"));
-    }
+    let host = sysctl(net, json!({"network": "host"}));
+    assert_eq!(place(host), format!("/config/sysctls/{net}"));
+    // Whose network it is, the machine decides.
+    check(json!({"sysctls": {net: 1}})).unwrap();
     let host = sysctl("kernel.shmmax", json!({"ipc": "host"}));
     assert_eq!(place(host), "/config/sysctls/kernel.shmmax");
     let host = sysctl("kernel.domainname", json!({"uts": "host"}));
@@ -368,4 +385,39 @@ fn names() {
         assert_eq!(place(json!({ field: "" })), format!("/config/{field}"));
     }
     assert_eq!(place(json!({"pid": "container:a"})), "/config/pid");
+}
+
+#[test]
+fn networks() {
+    let ports = |ports: Value| json!({ "ports": ports });
+    check(ports(json!([80, "80", "1-3:1-3", "3:3/udp", "4:3"]))).unwrap();
+    for (wrong, index) in [
+        (json!(["80", "80/sctp"]), 1),
+        (json!([70000]), 0),
+        (json!([-1]), 0),
+        (json!(["8000-8010:80"]), 0),
+        (json!(["8000:80-81"]), 0),
+        (json!(["80:80", "80/udp", "80:81"]), 2),
+        (json!(["1-9:1-9", "127.0.0.1:5:5"]), 1),
+    ] {
+        let found = place(ports(wrong.clone()));
+        assert_eq!(found, format!("/config/ports/{index}"), "{wrong}");
+    }
+    for network in ["host", "none"] {
+        let wrong = json!({"network": network, "ports": ["80"]});
+        assert_eq!(place(wrong), "/config/ports/0");
+    }
+    check(json!({"dns": "1.1.1.1", "dns_search": ".", "network": "host"})).unwrap();
+    assert_eq!(place(json!({"dns": ["1.1.1.1", "a"]})), "/config/dns/1");
+    assert_eq!(
+        place(json!({"dns_search": ["a b"]})),
+        "/config/dns_search/0"
+    );
+    let hosts = json!(["a:1.2.3.4", "b"]);
+    assert_eq!(
+        place(json!({ "extra_hosts": hosts })),
+        "/config/extra_hosts/1"
+    );
+    let gateway = json!({"network": "none", "extra_hosts": ["a:host-gateway"]});
+    assert_eq!(place(gateway), "/config/extra_hosts/0");
 }

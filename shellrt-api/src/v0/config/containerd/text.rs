@@ -37,19 +37,52 @@ where
     D: Deserializer<'de>,
     T: FromStr<Err = ParseError>,
 {
-    struct Parsed<T>(&'static str, PhantomData<T>);
-    impl<T: FromStr<Err = ParseError>> Visitor<'_> for Parsed<T> {
-        type Value = T;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str(self.0)
-        }
-
-        fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
-            text.parse().map_err(E::custom)
-        }
-    }
     input.deserialize_str(Parsed(expected, PhantomData))
+}
+
+/// A value that is text, or an integer that is taken as its text.
+pub(super) fn parsed_or_number<'de, D, T>(input: D, expected: &'static str) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err = ParseError>,
+{
+    input.deserialize_any(ParsedOrNumber(Parsed(expected, PhantomData)))
+}
+
+struct Parsed<T>(&'static str, PhantomData<T>);
+
+impl<T: FromStr<Err = ParseError>> Visitor<'_> for Parsed<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+}
+
+struct ParsedOrNumber<T>(Parsed<T>);
+
+impl<T: FromStr<Err = ParseError>> Visitor<'_> for ParsedOrNumber<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0 .0)
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        self.0.visit_str(text)
+    }
 }
 
 /// A value that is a number or text; `None` from either function is an error.
@@ -139,10 +172,15 @@ where
 pub(super) fn one_or_many<'de, D, T>(input: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
-    T: Deserialize<'de> + FromStr<Err = ParseError>,
+    T: Deserialize<'de> + FromStr,
+    T::Err: fmt::Display,
 {
     struct Many<T>(PhantomData<T>);
-    impl<'de, T: Deserialize<'de> + FromStr<Err = ParseError>> Visitor<'de> for Many<T> {
+    impl<'de, T> Visitor<'de> for Many<T>
+    where
+        T: Deserialize<'de> + FromStr,
+        T::Err: fmt::Display,
+    {
         type Value = Vec<T>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -20,6 +20,10 @@ mod life;
 #[path = "containerd/reboot.rs"]
 mod reboot;
 
+/// Policies, and what is due after a boot.
+#[path = "containerd/restarts.rs"]
+mod restarts;
+
 /// What `ctr` makes of what we have made, and the other way round.
 #[path = "containerd/beside_ctr.rs"]
 mod beside_ctr;

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use shellrt_api::v0::{self, Code};
-use shellrt_plugin::{attach, file, lock, log, names, os, pull, registry, root};
+use shellrt_plugin::{attach, boot, file, lock, log, names, os, pull, registry, root};
 use tonic::Status;
 
 use crate::containerd::{ADDRESS_VARIABLE, NAMESPACE_VARIABLE};
@@ -19,6 +19,9 @@ pub enum Error {
     /// There is no state directory.
     #[error(transparent)]
     Root(#[from] root::Error),
+    /// The modules that are due after a boot can't be seen to.
+    #[error(transparent)]
+    Boot(#[from] boot::Error),
     /// A module's name is none.
     #[error(transparent)]
     Name(#[from] names::Error),
@@ -206,11 +209,18 @@ impl Error {
         matches!(self, Error::Runtime { source, .. } if source.code == code)
     }
 
+    /// Whether containerd is not there just now. A socket that is made anew has its owner a moment
+    /// later.
+    pub fn is_away(&self) -> bool {
+        matches!(self, Error::Forbidden { .. }) || self.code() == Code::RUNTIME_UNREACHABLE
+    }
+
     /// The code on the wire.
     pub fn code(&self) -> Code {
         match self {
             Error::Wire(error) => error.code,
             Error::Root(error) => error.code(),
+            Error::Boot(error) => error.code(),
             Error::Name(error) => error.code(),
             Error::Lock(error) => error.code(),
             Error::Log(error) => error.code(),

@@ -1,6 +1,7 @@
 //! The shellrt plugin that runs modules as containers, over containerd's own API: the table of its
 //! messages.
 
+mod boot;
 mod cgroup;
 mod containerd;
 mod error;
@@ -12,7 +13,7 @@ mod spec;
 mod store;
 mod volume;
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::ffi::OsString;
 use std::io::Read;
 use std::process::ExitCode;
@@ -23,7 +24,7 @@ use shellrt_api::v0::{Error as WireError, Request, Response};
 
 use crate::containerd::{Containerd, Place};
 pub use crate::error::Error;
-use crate::module::{aside, end, monitor};
+use crate::module::{aside, end, monitor, restart};
 use crate::store::Store;
 
 /// What a handler needs beside its request.
@@ -65,14 +66,25 @@ impl Context {
     }
 }
 
-/// Serves the one request on stdin.
+/// Serves the one request on stdin. After a boot the first one also has the modules started that are
+/// due, when it has been answered.
 pub fn serve() -> ExitCode {
-    plugin::serve(&served(), |call: Call, request| {
-        let place = Place::from_env()?;
-        let context = Context::new(Store::open(&place)?, place, call.deadline);
-        context.input.replace(Some(call.input));
-        handle(&context, request).map_err(WireError::from)
-    })
+    let due = Cell::new(false);
+    plugin::serve_then(
+        &served(),
+        |call: Call, request| {
+            let place = Place::from_env()?;
+            let context = Context::new(Store::open(&place)?, place, call.deadline);
+            context.input.replace(Some(call.input));
+            due.set(boot::is_first_request(&context.store));
+            handle(&context, request).map_err(WireError::from)
+        },
+        || {
+            if due.take() {
+                shellrt_plugin::boot::see_to_due_later(boot::MODE);
+            }
+        },
+    )
 }
 
 /// The messages that this plugin serves: all.
@@ -115,16 +127,21 @@ pub fn handle(context: &Context, request: Request) -> Result<Reply, Error> {
 /// Runs an internal mode of this program, which it and containerd's shim start with arguments; `None`
 /// where the arguments name none.
 pub fn internal_mode(arguments: &[OsString]) -> Option<ExitCode> {
-    let [mode, argument] = arguments else {
-        return None;
+    let (mode, argument) = match arguments {
+        [mode] => (mode, ""),
+        [mode, argument] => (mode, argument.to_str()?),
+        _ => return None,
     };
-    let argument = argument.to_str()?;
     let result = match mode.to_str()? {
         monitor::LOGGER_MODE => monitor::logger(argument),
         monitor::HOLDER_MODE => monitor::holder(argument),
         aside::START_MODE => aside::serve_start(argument),
         aside::EXEC_MODE => aside::serve_exec(argument),
         end::MODE => monitor::parsed(argument).and_then(|(number, dir)| end::record(&dir, number)),
+        restart::MODE => {
+            monitor::parsed(argument).and_then(|(number, dir)| restart::serve(&dir, number))
+        }
+        boot::MODE => boot::start_due(),
         _ => return None,
     };
     Some(match result {

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! <id of the daemon>/<namespace>/          one containerd and one namespace have nothing of another's
+//!   boot                                   the boot for which the due modules have been seen to
 //!   events, events.1                       what happened, as JSON lines
 //!   lock/<name>                            held while a module is changed
 //!   pull/<id>                              held while an image is pulled
@@ -79,6 +80,22 @@ impl Store {
     /// All modules.
     pub fn modules(&self) -> PathBuf {
         self.root.join("modules")
+    }
+
+    /// Whether there may be modules.
+    pub fn has_modules(&self) -> bool {
+        fs::read_dir(self.modules()).is_ok_and(|mut entries| entries.next().is_some())
+    }
+
+    /// The boot id for which the modules that were due have been seen to.
+    pub fn boot(&self) -> PathBuf {
+        self.root.join("boot")
+    }
+
+    /// Held by whoever sees to the modules that are due after a boot.
+    pub fn boot_lock(&self) -> PathBuf {
+        // No module can have this name, so it is never a module's lock.
+        self.locks().join(".boot")
     }
 
     /// One module.

@@ -7,6 +7,7 @@
 //!   [`logs`] is the answer to that message.
 //! - [`attach`]: its output as it comes, and its input.
 //! - [`stop`]: how long it may take to end.
+//! - [`restart`]: whether and when it is started again.
 //! - [`top`]: what its processes use.
 //!
 //! Of images:
@@ -15,6 +16,7 @@
 //!
 //! Of the state and the machine:
 //! - [`root`]: the directory that it is in, which is ours alone.
+//! - [`boot`]: the first request after a boot.
 //! - [`event`]: what happened, as lines in a file.
 //! - [`mod@file`]: files that are there whole or not at all, whenever the power goes.
 //! - [`lock`]: locks between processes, which the kernel releases however their holder died.
@@ -34,6 +36,7 @@
 )]
 
 pub mod attach;
+pub mod boot;
 pub mod cli;
 pub mod create;
 pub mod event;
@@ -48,6 +51,7 @@ pub mod os;
 pub mod process;
 pub mod pull;
 pub mod registry;
+pub mod restart;
 pub mod root;
 pub mod stop;
 pub mod top;

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use shellrt_api::v0::{self, Code};
-use shellrt_plugin::{attach, file, lock, log, names, os, pull, registry, root};
+use shellrt_plugin::{attach, boot, file, lock, log, names, os, pull, registry, root};
 
 use crate::engine::{ProgramError, StartError};
 use crate::store::ROOT_VARIABLE;
@@ -18,6 +18,9 @@ pub enum Error {
     /// There is no state directory.
     #[error(transparent)]
     Root(#[from] root::Error),
+    /// The modules that are due after a boot can't be seen to.
+    #[error(transparent)]
+    Boot(#[from] boot::Error),
     /// A module's name is none.
     #[error(transparent)]
     Name(#[from] names::Error),
@@ -155,6 +158,7 @@ impl Error {
         match self {
             Error::Wire(error) => error.code,
             Error::Root(error) => error.code(),
+            Error::Boot(error) => error.code(),
             Error::Name(error) => error.code(),
             Error::Lock(error) => error.code(),
             Error::Log(error) => error.code(),

@@ -44,10 +44,10 @@ pub fn serve() -> ExitCode {
                 deadline: call.deadline,
                 input: RefCell::new(Some(call.input)),
             };
-            let is_first = boot::is_first_request(&context.store);
+            let is_first = shellrt_plugin::boot::is_first_request(&context.store.boot());
             // A `wait` may wait for just what is due.
             if is_first && matches!(request, Request::Wait(_)) {
-                boot::start_due_later();
+                shellrt_plugin::boot::see_to_due_later(boot::MODE);
             } else {
                 *due.borrow_mut() = is_first;
             }
@@ -55,7 +55,7 @@ pub fn serve() -> ExitCode {
         },
         || {
             if due.take() {
-                boot::start_due_later();
+                shellrt_plugin::boot::see_to_due_later(boot::MODE);
             }
         },
     )

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use shellrt_api::v0::config::{self, containerd, Restart};
+use shellrt_api::v0::config::{self, containerd};
 use shellrt_api::v0::create::{Request, Response};
 use shellrt_plugin::create::{check_env, check_log, unknown_config_type};
 use shellrt_plugin::names::{self, ModuleName};
@@ -55,14 +55,5 @@ fn check(config: &containerd::Config) -> Result<(), Error> {
     config.check()?;
     check_log(&config.log)?;
     image::canonical(&config.image)?;
-    check_offered(config)
-}
-
-/// What the config type has and this plugin does not.
-fn check_offered(config: &containerd::Config) -> Result<(), Error> {
-    if config.restart != Restart::No {
-        let reason = "this plugin does not restart modules yet; use \"no\"";
-        return Err(config::invalid("/restart", reason).into());
-    }
     Ok(())
 }

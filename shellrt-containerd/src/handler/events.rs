@@ -1,7 +1,6 @@
 //! `events`: what happened, from the state directory. What nobody has written there is found out by
 //! looking, at the beginning and whenever the connection to containerd was lost.
 
-use std::collections::HashMap;
 use std::thread;
 use std::time::Duration;
 
@@ -27,7 +26,7 @@ pub fn handle(context: &Context, request: Request) -> Result<Reply, Error> {
     let Request { since, follow } = request;
     let events = Events::new(context.store.root());
     let stream = events.stream(since, follow, context.deadline)?;
-    if let Err(error) = look(context) {
+    if let Err(error) = module::look_at_all(context) {
         // What is known is told all the same.
         log::warn!("{error}");
     }
@@ -37,16 +36,6 @@ pub fn handle(context: &Context, request: Request) -> Result<Reply, Error> {
     }
     let response = shellrt_api::v0::Response::Events(Response {});
     Ok(Reply::stream(response, stream))
-}
-
-/// Looks at all modules: an end that nobody has written down is written by that.
-fn look(context: &Context) -> Result<(), Error> {
-    let (modules, mut tasks): (_, HashMap<_, _>) = module::all_with_tasks(context)?;
-    for module in modules {
-        let task = tasks.remove(module.name.as_str());
-        module.now_with(task)?;
-    }
-    Ok(())
 }
 
 /// Looks whenever containerd says that a task has ended, and after each time that it was away.
@@ -69,7 +58,7 @@ fn listen(context: &Context) -> Result<(), Error> {
         "subscribe to its events",
         containerd.events().subscribe(request),
     )?;
-    look(context)?;
+    module::look_at_all(context)?;
     loop {
         let next = containerd.run("hear its events", async {
             let next = stream.message().await;
@@ -79,6 +68,6 @@ fn listen(context: &Context) -> Result<(), Error> {
             return Ok(());
         }
         thread::sleep(TIME_TO_FINISH);
-        look(context)?;
+        module::look_at_all(context)?;
     }
 }

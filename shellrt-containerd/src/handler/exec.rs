@@ -27,7 +27,7 @@ pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
     let what = match module.now()? {
         Now::Running(running) if running.paused => "is paused; resume it first",
         Now::Running(_) => return aside::exec(&module, &request),
-        Now::Created | Now::Exited(..) => "does not run; start it first",
+        Now::Created | Now::Restarting(..) | Now::Exited(..) => "does not run; start it first",
     };
     let name = name.clone();
     Err(Error::WrongState { name, what })

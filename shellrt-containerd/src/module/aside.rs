@@ -14,7 +14,7 @@ use shellrt_api::v0::{self, exec};
 use shellrt_plugin::hangup::{Hangup, Wake};
 use shellrt_plugin::lock::Lock;
 
-use super::state::State;
+use super::state::Now;
 use super::Module;
 use crate::containerd::Place;
 use crate::error::Error;
@@ -32,7 +32,7 @@ pub const EXEC_MODE: &str = "exec";
 /// # Errors
 /// Why it can't be started, in the runtime's own words; then it is as it was before.
 pub fn start(module: &Module, order: &Lock) -> Result<(), Error> {
-    if module.now()?.state() == State::Active {
+    if let Now::Running(_) = module.now()? {
         return Ok(());
     }
     // Whatever becomes of us, nobody else gets at the module before the start is over.

@@ -9,7 +9,7 @@ use shellrt_plugin::attach::copy;
 use shellrt_plugin::file;
 
 use super::task::{self, Phase};
-use super::{Files, Module};
+use super::{restart, Files, Module};
 use crate::containerd::{Containerd, Place};
 use crate::error::Error;
 
@@ -45,7 +45,9 @@ impl Outside {
             }
             match (self.files.run()?, self.files.end()?) {
                 (None, _) => Ok(false),
-                (Some(run), Some(end)) if run.number == end.number => Ok(true),
+                (Some(run), Some(end)) if run.number == end.number => {
+                    Ok(!restart::is_pending(&self.files, &run, &end)?)
+                }
                 _ if self.files.is_watched() => Ok(false),
                 _ => {
                     let containerd = Containerd::connect(self.place.clone(), None)?;

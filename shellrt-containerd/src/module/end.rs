@@ -11,23 +11,25 @@ use shellrt_plugin::event::Events;
 use shellrt_plugin::file;
 use shellrt_plugin::lock::Lock;
 use shellrt_plugin::process;
+use shellrt_plugin::restart::is_restarted;
 
 use super::record::{Ended, Run};
 use super::task::{self, Phase};
-use super::Files;
+use super::{restart, Files};
 use crate::cgroup;
 use crate::containerd::{Containerd, Place};
 use crate::error::Error;
 use crate::store::Store;
 
-/// The internal mode of this program that records the end of a run and deletes its task.
+/// The internal mode of this program that records the end of a run, deletes its task, and starts the
+/// module again where its policy says so.
 pub const MODE: &str = "end";
 
 /// How long until containerd is asked again that did not answer.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 
-/// Waits for the end of the run `number` of the module in `dir`, writes it down, and deletes the task.
-/// containerd may be down meanwhile: the module and its shim don't need it, and the end is not lost.
+/// Waits for the end of the run `number` of the module in `dir`, writes it down, deletes the task, and
+/// starts the module again where that is to be. containerd may be down meanwhile: the module and its shim don't need it, and the end is not lost.
 ///
 /// # Errors
 /// What the operating system refuses.
@@ -45,15 +47,16 @@ pub fn record(dir: &Path, number: u64) -> Result<(), Error> {
         address: run.address.clone(),
         namespace,
     };
+    // Before the end is written: whoever sees that knows that somebody sees to what follows.
+    let _restart = Lock::exclusive(&files.restart_lock(), None)?;
     loop {
         let asked = Containerd::connect(place.clone(), None)
             .and_then(|containerd| finish(&containerd, &store, &files, &name, &run));
         match asked {
-            // A socket that is made anew has its owner a moment later.
-            Err(Error::Unreachable { .. } | Error::Forbidden { .. }) => {}
-            Err(error) if error.is_refusal(tonic::Code::Unavailable) => {}
-            Err(error) if error.is_refusal(tonic::Code::Unknown) => {}
-            other => return other,
+            Err(error) if error.is_away() || error.is_refusal(tonic::Code::Unknown) => {}
+            other => {
+                return other.and(restart::follow(dir, number));
+            }
         }
         std::thread::sleep(ASK_AGAIN);
         // Nobody will ask for the end of a module that is gone.
@@ -100,6 +103,10 @@ pub fn write(store: &Store, files: &Files, name: &str, end: Ended) -> Result<End
     if files.run()?.is_none_or(|run| run.number != end.number) {
         return Ok(end);
     }
+    let end = Ended {
+        by_machine: end.by_machine || files.going_down_mark().exists(),
+        ..end
+    };
     file::write_json(&files.end_file(), &end)?;
     Events::new(store.root()).record(name, Kind::Exited, Some(end.exit_code));
     Ok(end)
@@ -129,6 +136,8 @@ pub fn of_task(run: &Run, code: u32, finished_at: i64) -> Ended {
         exit_code: i64::from(code),
         finished_at,
         description,
+        is_final: !is_restarted(run.restart, i64::from(code), run.again.count),
+        by_machine: false,
     }
 }
 
@@ -153,6 +162,9 @@ pub fn lost(run: &Run) -> Result<Ended, Error> {
                 "lost: its shim was killed, or its task was deleted by somebody else".to_owned()
             }
         },
+        // What a boot starts again is found out by the boot.
+        is_final: rebooted || !is_restarted(run.restart, 255, run.again.count),
+        by_machine: rebooted,
     })
 }
 
@@ -160,11 +172,12 @@ pub fn lost(run: &Run) -> Result<Ended, Error> {
 mod tests {
     use std::path::PathBuf;
 
+    use shellrt_api::v0::config::Restart;
     use shellrt_api::v0::status::End;
     use shellrt_plugin::process::{boot_id, Identity};
 
     use super::{lost, of_task};
-    use crate::module::record::Run;
+    use crate::module::record::{Again, Run};
 
     fn run(boot: &str, cgroup: Option<PathBuf>) -> Run {
         Run {
@@ -174,6 +187,8 @@ mod tests {
             init: Identity { pid: 1, started: 1 },
             cgroup,
             address: PathBuf::from("/run/containerd/containerd.sock"),
+            restart: Restart::No,
+            again: Again::default(),
         }
     }
 

@@ -10,6 +10,9 @@
 //! log/                    what it wrote
 //! attach/                 one FIFO for each client that listens
 //! stdin, stdout, stderr   FIFOs, where it was created with stdin
+//! stopped                 there while an explicit stop holds: the boot in which it came
+//! going_down              there where the machine went down during the last run
+//! restart.lock            held by whoever starts it again, from before its end is written
 //! stdin_closed            an attach closed its stdin for the rest of the run
 //! resolv.conf, hosts, hostname    what the container finds under /etc
 //! volumes/                volumes without a name
@@ -101,6 +104,31 @@ impl Files {
     /// Whether the module's own process lives.
     pub fn is_watched(&self) -> bool {
         Lock::is_held(&self.monitor_lock()).unwrap_or(false)
+    }
+
+    /// The boot in which the module was stopped explicitly, while that holds.
+    pub fn stopped_in(&self) -> Option<String> {
+        std::fs::read_to_string(self.stop_mark()).ok()
+    }
+
+    /// The mark of an explicit stop.
+    pub fn stop_mark(&self) -> PathBuf {
+        self.dir.join("stopped")
+    }
+
+    /// The mark of a run that the machine ended.
+    pub fn going_down_mark(&self) -> PathBuf {
+        self.dir.join("going_down")
+    }
+
+    /// Held by whoever starts the module again.
+    pub fn restart_lock(&self) -> PathBuf {
+        self.dir.join("restart.lock")
+    }
+
+    /// Whether somebody is about to start the module again.
+    pub fn is_seen_to(&self) -> bool {
+        Lock::is_held(&self.restart_lock()).unwrap_or(false)
     }
 
     pub fn log_dir(&self) -> PathBuf {

@@ -9,6 +9,7 @@ pub mod exec;
 mod files;
 pub mod monitor;
 mod record;
+pub mod restart;
 mod start;
 mod state;
 pub mod stop;
@@ -226,6 +227,20 @@ pub fn all_with_tasks(
     // After the containers: a module whose task is not in this list has none.
     let tasks = task::list(context.containerd()?)?;
     Ok((modules, tasks))
+}
+
+/// Looks at all modules. By that an end is written that nobody has written down, and what is to be
+/// started again and has nobody who does it is started.
+///
+/// # Errors
+/// [`Error::Runtime`].
+pub fn look_at_all(context: &Context) -> Result<(), Error> {
+    let (modules, mut tasks) = all_with_tasks(context)?;
+    for module in modules {
+        let task = tasks.remove(module.name.as_str());
+        module.now_with(task)?;
+    }
+    Ok(())
 }
 
 /// Removes the directories of modules that containerd does not know, if they have not changed for

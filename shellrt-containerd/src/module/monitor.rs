@@ -273,10 +273,22 @@ impl Monitor {
             .patience()
             .and_then(|time| Timespec::try_from(time).ok());
         match poll(&mut inputs, limit.as_ref()) {
-            Ok(_) if !inputs[0].revents().is_empty() => Ok(true),
+            Ok(_) if !inputs[0].revents().is_empty() => {
+                self.note_signal();
+                Ok(true)
+            }
             Ok(_) => Ok(self.init.is_none() && self.is_given_up()),
             Err(rustix::io::Errno::INTR) => Ok(false),
             Err(errno) => Err(Error::system("wait", errno)),
+        }
+    }
+
+    /// A signal before the end is no request's: the machine goes down.
+    fn note_signal(&self) {
+        if self.init.is_some() && !self.told {
+            if let Err(error) = file::write_file(&self.files.going_down_mark(), b"") {
+                log::warn!("{error}");
+            }
         }
     }
 

@@ -2,9 +2,11 @@
 //! state directory.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use shellrt_api::v0::config::containerd::Config;
+use shellrt_api::v0::config::Restart;
 use shellrt_api::v0::status::End;
 use shellrt_plugin::process::Identity;
 
@@ -43,6 +45,19 @@ pub struct Run {
     pub cgroup: Option<PathBuf>,
     /// containerd's socket, for the module's own process.
     pub address: PathBuf,
+    /// When the module is started again after it.
+    pub restart: Restart,
+    /// Whether it was one of those itself.
+    pub again: Again,
+}
+
+/// The restarts by the policy up to a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Again {
+    /// How many there were since the last `start`.
+    pub count: u32,
+    /// How long the last one waited.
+    pub delay: Option<Duration>,
 }
 
 /// The end of a run.
@@ -58,4 +73,8 @@ pub struct Ended {
     pub finished_at: i64,
     /// Why, in words for people.
     pub description: String,
+    /// Whether its restart policy leaves the module so.
+    pub is_final: bool,
+    /// Whether it ended because the machine went down.
+    pub by_machine: bool,
 }

@@ -14,22 +14,37 @@ use shellrt_plugin::file;
 use shellrt_plugin::lock::Lock;
 use shellrt_plugin::process::{self, Identity};
 
-use super::record::{Ended, Run};
+use super::record::{Again, Ended, Run};
 use super::state::Now;
 use super::task::{self, Phase};
-use super::{create, monitor, Module};
+use super::{create, monitor, Files, Module};
 use crate::cgroup;
 use crate::error::Error;
 
-/// Starts `module`; one that runs stays as it is. The caller holds the module's lock. To be called in
-/// a process that nobody kills: see [`super::aside`].
+/// Starts `module` because somebody asks for it; one that runs stays as it is. The caller holds the
+/// module's lock. To be called in a process that nobody kills: see [`super::aside`].
 ///
 /// # Errors
 /// Why it can't be started, in the runtime's own words; then it is as it was before.
 pub fn start(module: &Module) -> Result<(), Error> {
+    let files = &module.files;
     if let Now::Running(_) = module.now()? {
         return Ok(());
     }
+    let stopped_in = files.stopped_in();
+    file::remove(&files.stop_mark())?;
+    let started = start_again(module, Again::default());
+    if let (Err(_), Some(boot)) = (&started, stopped_in) {
+        file::write_file(&files.stop_mark(), boot.as_bytes())?;
+    }
+    started
+}
+
+/// Starts `module`, which does not run, with so many restarts behind it; the rest is as with [`start`].
+///
+/// # Errors
+/// As [`start`].
+pub fn start_again(module: &Module, again: Again) -> Result<(), Error> {
     create::make_dirs(&module.files, &module.definition.config)?;
     // Whoever deletes the last task has this, and a delete that goes on would take away from the new
     // task what has the same name.
@@ -38,13 +53,14 @@ pub fn start(module: &Module) -> Result<(), Error> {
     clear(module)?;
     create::write_etc(&module.files, &module.definition)?;
     file::remove(&module.files.stdin_closed_mark())?;
+    file::remove(&module.files.going_down_mark())?;
     file::write_json(&module.files.monitor_file(), &monitor::Orders::of(module))?;
     let before = (module.files.run()?, module.files.end()?);
-    let mut started = begin(module);
+    let mut started = begin(module, &again);
     if started.as_ref().is_err_and(is_taken) {
         // The runtime has something under this name that containerd does not know: its state directory
         // was lost and the runtime's was not.
-        started = forget(module).and_then(|()| begin(module));
+        started = forget(module).and_then(|()| begin(module, &again));
     }
     if started.is_err() {
         undo(module, before);
@@ -56,20 +72,27 @@ pub fn start(module: &Module) -> Result<(), Error> {
 
 /// Goes once through a start. Even where nothing comes of it, its number is not used again, because
 /// its monitor may still be there.
-fn begin(module: &Module) -> Result<(), Error> {
-    let files = &module.files;
+fn begin(module: &Module, again: &Again) -> Result<(), Error> {
+    let number = next_number(&module.files)?;
+    module.files.write_attempt(number)?;
+    let streams = match module.definition.config.stdin {
+        true => hold(module, number)?,
+        false => log_to(module, number)?,
+    };
+    run(module, number, streams, again)
+}
+
+/// The number of the next run.
+///
+/// # Errors
+/// What the operating system refuses.
+pub fn next_number(files: &Files) -> Result<u64, Error> {
     let known = [
         files.run()?.map(|run| run.number),
         files.end()?.map(|end| end.number),
         files.attempt(),
     ];
-    let number = known.into_iter().flatten().max().unwrap_or_default() + 1;
-    files.write_attempt(number)?;
-    let streams = match module.definition.config.stdin {
-        true => hold(module, number)?,
-        false => log_to(module, number)?,
-    };
-    run(module, number, streams)
+    Ok(known.into_iter().flatten().max().unwrap_or_default() + 1)
 }
 
 /// Whether something has the name already.
@@ -85,7 +108,7 @@ struct Streams {
 }
 
 /// Makes the task, writes the run down, and lets the program begin.
-fn run(module: &Module, number: u64, streams: Streams) -> Result<(), Error> {
+fn run(module: &Module, number: u64, streams: Streams, again: &Again) -> Result<(), Error> {
     let containerd = &module.containerd;
     let id = module.name.to_string();
     let request = api::CreateTaskRequest {
@@ -108,6 +131,8 @@ fn run(module: &Module, number: u64, streams: Streams) -> Result<(), Error> {
             .map_err(|source| Error::system("read the program's start time", source))?,
         cgroup: cgroup::memory_dir(pid),
         address: containerd.address().to_owned(),
+        restart: module.definition.config.restart,
+        again: again.clone(),
     };
     {
         let _lock = Lock::exclusive(&module.files.run_lock(), containerd.deadline())?;
@@ -174,7 +199,7 @@ fn undo(module: &Module, (run, end): (Option<Run>, Option<Ended>)) {
         containerd: module.containerd.to_undo(),
         ..module.clone()
     };
-    let undone = clear(&patient).and_then(|()| {
+    let restored = || -> Result<(), Error> {
         let files = &module.files;
         let _lock = Lock::exclusive(&files.run_lock(), None)?;
         match run {
@@ -187,8 +212,9 @@ fn undo(module: &Module, (run, end): (Option<Run>, Option<Ended>)) {
             None => file::remove(&files.end_file())?,
         }
         Ok(())
-    });
-    if let Err(error) = undone {
+    };
+    // With its files as they were, the next start finds what containerd still has.
+    if let Err(error) = clear(&patient).and(restored()) {
         log::warn!("what is left of the start of {}: {error}", module.name);
     }
 }

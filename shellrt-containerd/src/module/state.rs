@@ -8,7 +8,7 @@ use shellrt_plugin::lock::Lock;
 
 use super::record::{Ended, Run};
 use super::task::{self, Phase, Task};
-use super::{end, Module};
+use super::{end, restart, Module};
 use crate::error::Error;
 
 /// How long a module's own process may take to write its end down.
@@ -21,6 +21,8 @@ pub enum Now {
     Created,
     /// It runs.
     Running(Running),
+    /// It ended and will be started again.
+    Restarting(Run, Ended),
     /// It ended.
     Exited(Run, Ended),
 }
@@ -41,7 +43,7 @@ pub struct Running {
 pub enum State {
     /// It was never started.
     Created,
-    /// It runs.
+    /// It runs, or will after a moment.
     Active,
     /// It ended.
     Exited,
@@ -52,7 +54,7 @@ impl Now {
     pub fn state(&self) -> State {
         match self {
             Now::Created => State::Created,
-            Now::Running(_) => State::Active,
+            Now::Running(_) | Now::Restarting(..) => State::Active,
             Now::Exited(..) => State::Exited,
         }
     }
@@ -99,10 +101,22 @@ impl Module {
             },
             // It is being started, or somebody who did that was killed.
             Phase::Created => match (run, self.files.end()?) {
+                (Some(run), Some(end)) if run.number == end.number => self.ended(run, end),
+                (Some(run), Some(end)) if run.again.count > 0 => Ok(Now::Restarting(run, end)),
                 (Some(run), Some(end)) => Ok(Now::Exited(run, end)),
                 _ => Ok(Now::Created),
             },
         }
+    }
+
+    /// The end of the last run is written. If the module is to be started again, somebody is at it, or
+    /// from now on.
+    fn ended(&self, run: Run, end: Ended) -> Result<Now, Error> {
+        if !restart::is_pending(&self.files, &run, &end)? {
+            return Ok(Now::Exited(run, end));
+        }
+        restart::see_to(&self.files, run.number);
+        Ok(Now::Restarting(run, end))
     }
 
     /// The task is over and not deleted yet. The module's own process is about to write that down,
@@ -111,7 +125,7 @@ impl Module {
         let patience = Instant::now() + TIME_TO_FINISH;
         loop {
             if let Some(end) = self.end_of(&run)? {
-                return Ok(Now::Exited(run, end));
+                return self.ended(run, end);
             }
             if !self.files.is_watched() || Instant::now() >= patience {
                 break;
@@ -126,14 +140,14 @@ impl Module {
                 task::delete(&self.containerd, self.name.as_str())?;
             }
         }
-        Ok(Now::Exited(run, end))
+        self.ended(run, end)
     }
 
     /// There was a run and there is no task: its end was written before that was deleted, or nobody
     /// saw it.
     fn without_task(&self, run: Run) -> Result<Now, Error> {
         if let Some(end) = self.end_of(&run)? {
-            return Ok(Now::Exited(run, end));
+            return self.ended(run, end);
         }
         // The task was looked for before the run was read, and may have been made between the two: a
         // run is written when its task exists.
@@ -141,7 +155,7 @@ impl Module {
             return self.now_with(Some(task));
         }
         if let Some(end) = self.end_of(&run)? {
-            return Ok(Now::Exited(run, end));
+            return self.ended(run, end);
         }
         // containerd forgets the task of a killed shim while the end is being looked for.
         if run.init.is_alive() {
@@ -150,7 +164,7 @@ impl Module {
         }
         let end = end::lost(&run)?;
         let end = end::write(&self.store, &self.files, self.name.as_str(), end)?;
-        Ok(Now::Exited(run, end))
+        self.ended(run, end)
     }
 
     fn end_of(&self, run: &Run) -> Result<Option<Ended>, Error> {
@@ -191,21 +205,31 @@ impl Module {
                 answer.state = Some(state);
                 answer.status_description = words.to_owned();
                 answer.pid = Some(pid);
-                answer.started_at = run.map_or(0, |run| run.started_at);
+                if let Some(run) = run {
+                    answer.started_at = run.started_at;
+                    answer.restart_count = Some(run.again.count);
+                }
             }
-            Now::Exited(run, end) => {
-                answer.state = Some(status::State::Exited);
-                answer.status = match end.exit_code {
-                    0 => Status::Stopped,
-                    _ => Status::Failed,
-                };
-                answer.status_description = end.description;
-                answer.started_at = run.started_at;
-                answer.finished_at = Some(end.finished_at);
-                answer.exit_code = Some(end.exit_code);
-                answer.end = Some(end.end);
+            Now::Restarting(run, end) => {
+                describe_end(&mut answer, run, end);
+                answer.state = Some(status::State::Restarting);
             }
+            Now::Exited(run, end) => describe_end(&mut answer, run, end),
         }
         answer
     }
+}
+
+fn describe_end(answer: &mut status::Response, run: Run, end: Ended) {
+    answer.state = Some(status::State::Exited);
+    answer.status = match end.exit_code {
+        0 => Status::Stopped,
+        _ => Status::Failed,
+    };
+    answer.status_description = end.description;
+    answer.started_at = run.started_at;
+    answer.restart_count = Some(run.again.count);
+    answer.finished_at = Some(end.finished_at);
+    answer.exit_code = Some(end.exit_code);
+    answer.end = Some(end.end);
 }

@@ -7,8 +7,9 @@ use shellrt_api::v0::stop::DEFAULT_TIMEOUT;
 use shellrt_plugin::hangup::Hangup;
 use shellrt_plugin::lock::Lock;
 use shellrt_plugin::stop::Grace;
+use shellrt_plugin::{file, process};
 
-use super::state::{Now, Running};
+use super::state::{Now, Running, State};
 use super::{task, Module};
 use crate::error::Error;
 
@@ -40,11 +41,17 @@ impl Module {
 }
 
 /// Sends the module the signal that it ends at, or without grace kills it; false where it does not
-/// run.
+/// run. From now on nobody starts it again.
 ///
 /// # Errors
 /// [`Error::Runtime`].
 pub fn ask(module: &Module, grace: Grace) -> Result<bool, Error> {
+    if module.now()?.state() != State::Active {
+        return Ok(false);
+    }
+    let boot = process::boot_id().map_err(|source| Error::system("read the boot id", source))?;
+    file::write_file(&module.files.stop_mark(), boot.as_bytes())?;
+    // With the mark it is restarting no longer.
     let Now::Running(Running { paused, .. }) = module.now()? else {
         return Ok(false);
     };

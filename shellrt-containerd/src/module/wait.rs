@@ -2,19 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use shellrt_api::v0::Code;
 use shellrt_plugin::hangup::{Hangup, Wake};
 use shellrt_plugin::watch::Watch;
 
 use super::state::State;
-use super::Module;
+use super::{restart, Module};
 use crate::error::Error;
 
 /// How often containerd is asked, although the module's own process lives and would have told.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 
 impl Module {
-    /// Waits until the module has ended. It answers false when `deadline` comes first, or the reader
+    /// Waits until the module has ended and will not be started again. It answers false when `deadline` comes first, or the reader
     /// of stdout goes away.
     ///
     /// # Errors
@@ -30,17 +29,20 @@ impl Module {
             // The end is written before anything else can be seen of it, so containerd need not be
             // asked at every look.
             let is_written = match (self.files.run()?, self.files.end()?) {
-                (Some(run), Some(end)) => run.number == end.number,
+                (Some(run), Some(end)) if run.number == end.number => {
+                    !restart::is_pending(&self.files, &run, &end)?
+                }
                 _ => false,
             };
+            let is_watched = self.files.is_watched() || self.files.is_seen_to();
             let is_due = asked.is_none_or(|asked| asked.elapsed() >= ASK_AGAIN);
-            if is_written || is_due || !self.files.is_watched() {
+            if is_written || is_due || !is_watched {
                 asked = Some(Instant::now());
                 match self.now() {
                     Ok(now) if now.state() == State::Exited => return Ok(true),
                     Ok(_) => {}
                     // A daemon that is started anew in the meantime changes nothing for the module.
-                    Err(error) if self.files.is_watched() && is_away(&error) => {}
+                    Err(error) if is_watched && error.is_away() => {}
                     Err(error) => return Err(error),
                 }
             }
@@ -55,8 +57,4 @@ impl Module {
             }
         }
     }
-}
-
-fn is_away(error: &Error) -> bool {
-    error.code() == Code::RUNTIME_UNREACHABLE
 }

@@ -21,7 +21,6 @@ mod engine_process;
 mod monitor;
 mod output;
 mod record;
-mod restart;
 mod running;
 mod start;
 mod state;

@@ -29,9 +29,9 @@ use shellrt_api::v0::events::Kind as Event;
 use shellrt_plugin::event;
 use shellrt_plugin::file;
 use shellrt_plugin::process::{boot_id, Identity};
+use shellrt_plugin::restart::{is_restarted, next_delay};
 
 use super::engine_process::{self, Report};
-use super::restart::{is_restarted, RestartDelay};
 use super::running::Engine;
 use super::verdict::{how, refused, verdict};
 use super::{Ended, Module, Run};
@@ -122,7 +122,7 @@ impl<'a> Monitor<'a> {
             Err(error) => return Err((error, starter)),
         };
         let mut starter = Some(starter);
-        let mut delay = RestartDelay::default();
+        let mut last_delay = None;
         let mut restart_count = 0;
         loop {
             number += 1;
@@ -158,7 +158,9 @@ impl<'a> Monitor<'a> {
             if end.is_final {
                 return Ok(());
             }
-            if !self.pause(delay.after(began.elapsed())) {
+            let delay = next_delay(last_delay, began.elapsed());
+            last_delay = Some(delay);
+            if !self.pause(delay) {
                 end.is_final = true;
                 end.by_machine = !self.module.is_stopped();
                 self.write_end(&end);

@@ -1,4 +1,4 @@
-//! Whether and when a module is started again: pure arithmetic.
+//! Whether and when a module is started again: pure arithmetic. The rules are docker's.
 
 use std::time::Duration;
 
@@ -21,21 +21,24 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// A run of this length was no failure at the start: the delays begin anew.
 const GOOD_RUN: Duration = Duration::from_secs(10);
 
-/// The delays of one module since its last `start`.
-#[derive(Debug, Default)]
-pub struct RestartDelay {
-    last: Option<Duration>,
+/// How long after a run that took `ran` the next one waits, when that run itself had waited `last`, if
+/// it was a restart.
+pub fn next_delay(last: Option<Duration>, ran: Duration) -> Duration {
+    match last {
+        Some(last) if ran < GOOD_RUN => (last * 2).min(LONGEST),
+        _ => FIRST,
+    }
 }
 
-impl RestartDelay {
-    /// The delay after a run that took `run`.
-    pub fn after(&mut self, run: Duration) -> Duration {
-        let next = match self.last {
-            Some(last) if run < GOOD_RUN => (last * 2).min(LONGEST),
-            _ => FIRST,
-        };
-        self.last = Some(next);
-        next
+/// Whether `policy` says that a module is started after a boot. Docker's rule: `always` comes back even
+/// if it was stopped, `unless-stopped` if it was not, and `on-failure` if it `went_down` with the
+/// machine, running or about to be started again.
+pub fn is_due(policy: Restart, is_stopped: bool, went_down: bool) -> bool {
+    match policy {
+        Restart::No => false,
+        Restart::Always => true,
+        Restart::UnlessStopped => !is_stopped,
+        Restart::OnFailure { .. } => !is_stopped && went_down,
     }
 }
 
@@ -45,7 +48,7 @@ mod tests {
 
     use shellrt_api::v0::config::Restart;
 
-    use super::{is_restarted, RestartDelay};
+    use super::{is_due, is_restarted, next_delay};
 
     #[test]
     fn policies() {
@@ -70,8 +73,12 @@ mod tests {
 
     #[test]
     fn doubles_up_to_a_minute_and_begins_anew_after_ten_seconds() {
-        let mut delay = RestartDelay::default();
-        let mut after = |run| delay.after(Duration::from_secs(run)).as_millis();
+        let mut last = None;
+        let mut after = |ran| {
+            let delay = next_delay(last, Duration::from_secs(ran));
+            last = Some(delay);
+            delay.as_millis()
+        };
         let delays: Vec<_> = (0..12).map(|_| after(0)).collect();
         let expected = [
             100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 51200, 60000, 60000,
@@ -80,5 +87,21 @@ mod tests {
         assert_eq!(after(9), 60000);
         assert_eq!(after(10), 100);
         assert_eq!(after(0), 200);
+    }
+
+    #[test]
+    fn what_is_due_after_a_boot() {
+        let on_failure = Restart::OnFailure { max: Some(1) };
+        for (policy, is_stopped, went_down, expected) in [
+            (Restart::No, false, true, false),
+            (Restart::Always, true, false, true),
+            (Restart::UnlessStopped, false, false, true),
+            (Restart::UnlessStopped, true, true, false),
+            (on_failure, false, true, true),
+            (on_failure, false, false, false),
+            (on_failure, true, true, false),
+        ] {
+            assert_eq!(is_due(policy, is_stopped, went_down), expected, "{policy}");
+        }
     }
 }

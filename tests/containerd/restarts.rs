@@ -1,0 +1,360 @@
+//! Modules that are started again: by their policy, after a boot, and whatever is killed meanwhile.
+
+use rustix::process::Signal;
+use serde_json::{json, Value};
+use tests::plugin::{signal, until};
+use tests::shellrt::Shellrt;
+
+use super::{assert_nothing_left, is_up, remove, run_forever, setup, FOREVER};
+
+/// Says that it ran, and fails.
+const FAILS: &str = "echo run; exit 7";
+
+/// The times of a module's events of one kind, in nanoseconds.
+fn times(shellrt: &Shellrt, name: &str, kind: &str) -> Vec<i64> {
+    let events = shellrt.ask(&json!({"_type": "events"})).stream.unwrap();
+    let events = String::from_utf8(events).unwrap();
+    let events = events.lines().map(|line| {
+        let event: Value = serde_json::from_str(line).unwrap();
+        event
+    });
+    let wanted = events.filter(|event| event["name"] == name && event["event"] == kind);
+    wanted
+        .map(|event| event["time"].as_i64().unwrap())
+        .collect()
+}
+
+/// The processes that are about to start a module again.
+fn restarters(shellrt: &Shellrt) -> Vec<u32> {
+    let mark = shellrt.root().to_str().unwrap();
+    let all = tests::plugin::pids().into_iter();
+    let lines = all.map(|pid| (pid, shellrt_plugin::process::command_line(pid)));
+    lines
+        .filter(|(_, line)| {
+            line.contains(mark) && (line.contains(" end ") || line.contains(" restart "))
+        })
+        .map(|(pid, _)| pid)
+        .collect()
+}
+
+#[test]
+fn a_module_that_fails_is_started_three_times_and_then_stays() {
+    let Some((shellrt, _registry, image)) = setup() else {
+        return;
+    };
+    shellrt.run("a", &image, FAILS, json!({"restart": "on-failure:3"}));
+    let status = shellrt.module("wait", "a");
+    assert_eq!(status["state"], "exited", "{status}");
+    assert_eq!(status["exit_code"], 7, "{status}");
+    assert_eq!(status["restart_count"], 3, "{status}");
+    assert_eq!(shellrt.logs("a"), b"run\n".repeat(4));
+    let (started, exited) = (
+        times(&shellrt, "a", "started"),
+        times(&shellrt, "a", "exited"),
+    );
+    assert_eq!((started.len(), exited.len()), (4, 4));
+    // 100 ms, 200 ms and 400 ms of waiting, and not twice as long.
+    let waited: Vec<i64> = (0..3)
+        .map(|at| (started[at + 1] - exited[at]) / 1_000_000)
+        .collect();
+    for (waited, least) in waited.iter().zip([100, 200, 400]) {
+        assert!(*waited >= least - 20, "{waited} of {least} ms");
+    }
+    // Whoever asks for it begins to count anew.
+    shellrt.module("start", "a");
+    let again = shellrt.wait_until("a", "state", &json!("restarting"));
+    assert_eq!(again["status"], "failed", "{again}");
+    assert_eq!(again["exit_code"], 7, "{again}");
+    assert_eq!(shellrt.module("wait", "a")["restart_count"], 3);
+    assert_eq!(shellrt.logs("a"), b"run\n".repeat(8));
+    until("nobody starts it again", || restarters(&shellrt).is_empty());
+    shellrt.module("remove", "a");
+    assert_nothing_left(&shellrt);
+}
+
+#[test]
+fn what_ends_well_is_started_again_only_where_the_policy_says_always() {
+    let Some((shellrt, _registry, image)) = setup() else {
+        return;
+    };
+    shellrt.run(
+        "failure",
+        &image,
+        "exit 0",
+        json!({"restart": "on-failure"}),
+    );
+    assert_eq!(shellrt.module("wait", "failure")["restart_count"], 0);
+    for policy in ["always", "unless-stopped"] {
+        shellrt.run(policy, &image, "echo run", json!({"restart": policy}));
+        until("it ran three times", || shellrt.logs(policy).len() >= 12);
+        shellrt.module("stop", policy);
+        let status = shellrt.module("status", policy);
+        assert_eq!(status["state"], "exited", "{status}");
+        assert!(status["restart_count"].as_u64() >= Some(2), "{status}");
+    }
+    // A signal from anybody else is no stop.
+    run_forever(&shellrt, "killed", &image, json!({"restart": "always"}));
+    let pid = shellrt.module("status", "killed")["pid"].as_u64().unwrap();
+    signal(u32::try_from(pid).unwrap(), Signal::KILL);
+    is_up(&shellrt, "killed", 2);
+    let status = shellrt.module("status", "killed");
+    assert_eq!(status["status"], "running", "{status}");
+    assert_eq!(status["restart_count"], 1, "{status}");
+    for name in ["failure", "always", "unless-stopped", "killed"] {
+        remove(&shellrt, name);
+    }
+    until("nobody starts it again", || restarters(&shellrt).is_empty());
+    assert_nothing_left(&shellrt);
+}
+
+#[test]
+fn a_stop_during_the_pause_holds() {
+    let Some((shellrt, _registry, image)) = setup() else {
+        return;
+    };
+    shellrt.run("a", &image, FAILS, json!({"restart": "always"}));
+    // The pauses double, so that there is time for what follows.
+    until("the pause is long", || {
+        let status = shellrt.module("status", "a");
+        status["state"] == "restarting" && status["restart_count"].as_u64() >= Some(4)
+    });
+    // It is as if it ran.
+    assert_eq!(shellrt.err(&json!({"_type": "remove", "name": "a"})), 7);
+    assert_eq!(
+        shellrt.err(&json!({"_type": "exec", "name": "a", "args": ["true"]})),
+        7
+    );
+    shellrt.module("stop", "a");
+    let stopped = shellrt.module("status", "a");
+    assert_eq!(stopped["state"], "exited", "{stopped}");
+    assert_eq!(stopped["exit_code"], 7, "{stopped}");
+    until("nobody starts it again", || restarters(&shellrt).is_empty());
+    assert_eq!(shellrt.module("status", "a"), stopped);
+    assert_eq!(shellrt.module("wait", "a"), stopped);
+
+    // A start does not wait for the rest of a pause.
+    shellrt.module("start", "a");
+    until("the pause is long", || {
+        let status = shellrt.module("status", "a");
+        status["state"] == "restarting" && status["restart_count"].as_u64() >= Some(5)
+    });
+    let before = shellrt.logs("a").len();
+    shellrt.module("start", "a");
+    until("it ran", || shellrt.logs("a").len() > before);
+    assert!(shellrt.module("status", "a")["restart_count"].as_u64() < Some(5));
+    remove(&shellrt, "a");
+    until("nobody starts it again", || restarters(&shellrt).is_empty());
+    assert_nothing_left(&shellrt);
+}
+
+#[test]
+fn whoever_starts_it_again_may_be_killed() {
+    let Some((shellrt, _registry, image)) = setup() else {
+        return;
+    };
+    shellrt.run("a", &image, FAILS, json!({"restart": "on-failure:6"}));
+    for count in [2, 4] {
+        until("the pause is long", || {
+            let status = shellrt.module("status", "a");
+            status["state"] == "restarting" && status["restart_count"].as_u64() >= Some(count)
+        });
+        for pid in restarters(&shellrt) {
+            signal(pid, Signal::KILL);
+        }
+    }
+    // Whoever looks next has it done.
+    let status = shellrt.module("wait", "a");
+    assert_eq!(status["restart_count"], 6, "{status}");
+    assert_eq!(shellrt.logs("a"), b"run\n".repeat(7));
+    shellrt.module("remove", "a");
+    assert_nothing_left(&shellrt);
+}
+
+#[test]
+fn a_daemon_that_is_away_delays_a_restart_and_does_not_count() {
+    let Some((mut shellrt, _registry, image)) = setup() else {
+        return;
+    };
+    // The second run goes on.
+    let script = format!("if [ -e /srv/ran ]; then {FOREVER}; fi; touch /srv/ran; sleep 1; exit 7");
+    shellrt.run("a", &image, &script, json!({"restart": "on-failure:1"}));
+    shellrt.containerd.kill();
+    until("it ended", || {
+        let processes = shellrt.containerd.processes();
+        !processes.iter().any(|(_, line)| line.contains("sleep 1"))
+    });
+    assert_eq!(shellrt.err(&json!({"_type": "status", "name": "a"})), 16);
+    shellrt.containerd.start_again();
+    is_up(&shellrt, "a", 1);
+    let status = shellrt.module("status", "a");
+    assert_eq!(status["status"], "running", "{status}");
+    assert_eq!(status["restart_count"], 1, "{status}");
+    remove(&shellrt, "a");
+    assert_nothing_left(&shellrt);
+}
+
+#[test]
+fn a_restart_that_fails_says_why_and_counts() {
+    let Some((shellrt, _registry, image)) = setup() else {
+        return;
+    };
+    let source = shellrt.files().join("data");
+    std::fs::create_dir(&source).unwrap();
+    let mounts = json!([{"type": "bind", "source": source, "target": "/data"}]);
+    let script = "while [ -e /data/go ]; do sleep 0.1; done; exit 7";
+    std::fs::write(source.join("go"), "").unwrap();
+    let config = json!({"restart": "on-failure:2", "mounts": mounts});
+    shellrt.run("a", &image, script, config);
+    let aside = shellrt.files().join("aside");
+    std::fs::rename(&source, &aside).unwrap();
+    std::fs::remove_file(aside.join("go")).unwrap();
+    let status = shellrt.module("wait", "a");
+    assert_eq!(status["exit_code"], 125, "{status}");
+    assert_eq!(status["end"], "exited", "{status}");
+    assert_eq!(status["restart_count"], 2, "{status}");
+    let words = status["status_description"].as_str().unwrap();
+    assert!(words.starts_with("could not be restarted: "), "{words}");
+    assert!(words.contains(source.to_str().unwrap()), "{words}");
+    std::fs::rename(&aside, &source).unwrap();
+    shellrt.module("start", "a");
+    assert_eq!(shellrt.module("wait", "a")["exit_code"], 7);
+    shellrt.module("remove", "a");
+    assert_nothing_left(&shellrt);
+}
+
+#[test]
+fn a_killed_shim_is_a_failure() {
+    let Some((shellrt, _registry, image)) = setup() else {
+        return;
+    };
+    run_forever(&shellrt, "a", &image, json!({"restart": "on-failure"}));
+    for (pid, line) in shellrt.containerd.processes() {
+        if line.contains("containerd-shim") {
+            signal(pid, Signal::KILL);
+        }
+    }
+    is_up(&shellrt, "a", 2);
+    let status = shellrt.module("status", "a");
+    assert_eq!(status["restart_count"], 1, "{status}");
+    remove(&shellrt, "a");
+    assert_nothing_left(&shellrt);
+}
+
+#[test]
+fn the_log_and_who_follows_it_go_on() {
+    let Some((shellrt, _registry, image)) = setup() else {
+        return;
+    };
+    let config = json!({"restart": "on-failure:2", "command": ["sh", "-c", FAILS]});
+    shellrt.create("a", &image, config);
+    let attached = shellrt.open(&json!({"_type": "attach", "name": "a", "stdin": false}));
+    shellrt.module("start", "a");
+    let follow = shellrt.ask(&json!({"_type": "logs", "name": "a", "follow": true}));
+    assert_eq!(follow.stream.unwrap(), b"run\n".repeat(3));
+    assert_eq!(attached.finish().stream.unwrap(), b"run\n".repeat(3));
+    shellrt.module("remove", "a");
+    assert_nothing_left(&shellrt);
+}
+
+#[test]
+fn the_first_request_after_a_boot_starts_what_is_due() {
+    let Some((mut shellrt, _registry, image)) = setup() else {
+        return;
+    };
+    for (name, policy) in [
+        ("no", "no"),
+        ("on-failure", "on-failure:1"),
+        ("on-failure-stopped", "on-failure"),
+        ("always", "always"),
+        ("always-stopped", "always"),
+        ("unless-stopped", "unless-stopped"),
+        ("unless-stopped-stopped", "unless-stopped"),
+    ] {
+        run_forever(&shellrt, name, &image, json!({"restart": policy}));
+    }
+    for name in [
+        "on-failure-stopped",
+        "always-stopped",
+        "unless-stopped-stopped",
+    ] {
+        shellrt.module("stop", name);
+    }
+    shellrt.run(
+        "on-failure-ended",
+        &image,
+        "true",
+        json!({"restart": "on-failure"}),
+    );
+    shellrt.module("wait", "on-failure-ended");
+    shellrt.create_only("never-started", &image, json!({"restart": "always"}));
+    shellrt.reboot();
+
+    // Any request does it, even one that fails.
+    assert_eq!(
+        shellrt.err(&json!({"_type": "status", "name": "nobody"})),
+        5
+    );
+    let running = |shellrt: &Shellrt| {
+        let list = shellrt.ok(&json!({"_type": "list", "details": true}));
+        let details = list["details"].as_object().unwrap().clone();
+        let running = details
+            .into_iter()
+            .filter(|(_, status)| status["status"] == "running");
+        running.map(|(name, _)| name).collect::<Vec<_>>()
+    };
+    let due = ["always", "always-stopped", "on-failure", "unless-stopped"];
+    until("the due modules run", || running(&shellrt) == due);
+    for name in due {
+        assert_eq!(shellrt.module("status", name)["restart_count"], 1, "{name}");
+    }
+    until("nobody is at it any more", || {
+        restarters(&shellrt).is_empty()
+    });
+    assert_eq!(running(&shellrt), due);
+
+    // An explicit stop is not undone by the next request.
+    shellrt.module("stop", "always");
+    shellrt.ok(&json!({"_type": "list"}));
+    assert_eq!(running(&shellrt), due[1..]);
+
+    // The stop of a module that is due holds too, although it is the first request after the boot.
+    shellrt.reboot();
+    shellrt.module("stop", "on-failure");
+    until("the due modules run", || {
+        running(&shellrt) == ["always", "always-stopped", "unless-stopped"]
+    });
+    until("nobody is at it any more", || {
+        restarters(&shellrt).is_empty()
+    });
+    let status = shellrt.module("status", "on-failure");
+    assert_eq!(status["state"], "exited", "{status}");
+    assert_eq!(status["end"], "lost", "{status}");
+    let list = shellrt.ok(&json!({"_type": "list"}));
+    for name in list["modules"].as_array().unwrap() {
+        remove(&shellrt, name.as_str().unwrap());
+    }
+    assert_nothing_left(&shellrt);
+}
+
+#[test]
+fn what_waited_for_its_restart_when_the_power_went_is_started() {
+    let Some((mut shellrt, _registry, image)) = setup() else {
+        return;
+    };
+    let script = format!("if [ -e /srv/ran ]; then {FOREVER}; fi; touch /srv/ran; exit 7");
+    shellrt.run("a", &image, &script, json!({"restart": "on-failure"}));
+    shellrt.wait_until("a", "state", &json!("restarting"));
+    shellrt.reboot();
+    // The request of the unit for systemd.
+    let unit = include_str!("../../systemd/shellrt@.service");
+    let mut lines = unit.lines();
+    let request = lines.find_map(|line| line.strip_prefix("StandardInputText="));
+    shellrt.ok(&serde_json::from_str(request.unwrap()).unwrap());
+    until("it runs", || {
+        shellrt.module("status", "a")["status"] == "running"
+    });
+    is_up(&shellrt, "a", 1);
+    assert_eq!(shellrt.module("status", "a")["restart_count"], 1);
+    remove(&shellrt, "a");
+    assert_nothing_left(&shellrt);
+}

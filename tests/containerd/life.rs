@@ -144,6 +144,17 @@ fn a_module_that_loses_its_monitor_is_told_truly_and_leaves_nothing() {
     assert_nothing_left(&shellrt);
 }
 
+/// Kills and deletes a task with `ctr`, which fails where the module's own process has seen the kill and
+/// deletes the task first.
+fn rm_task(shellrt: &Shellrt, name: &str) {
+    let mut rm = shellrt.containerd.ctr_command(&["tasks", "rm", "-f", name]);
+    let _ = rm.output();
+    until("the task is gone", || {
+        let tasks = shellrt.containerd.ctr(&["tasks", "ls", "-q"]);
+        !tasks.lines().any(|task| task == name)
+    });
+}
+
 #[test]
 fn what_others_have_taken_away_is_no_reason_to_fail() {
     let Some((shellrt, _registry, image)) = setup() else {
@@ -151,7 +162,7 @@ fn what_others_have_taken_away_is_no_reason_to_fail() {
     };
     // Somebody kills and deletes the task.
     run_forever(&shellrt, "task", &image, json!({}));
-    shellrt.containerd.ctr(&["tasks", "rm", "-f", "task"]);
+    rm_task(&shellrt, "task");
     let status = shellrt.wait_until("task", "state", &json!("exited"));
     assert_eq!(status["status"], "failed", "{status}");
     shellrt.ok(&json!({"_type": "stop", "name": "task", "timeout": 10}));
@@ -166,7 +177,7 @@ fn what_others_have_taken_away_is_no_reason_to_fail() {
     shellrt.module("remove", "snapshot");
     // Somebody deletes the container.
     run_forever(&shellrt, "container", &image, json!({}));
-    shellrt.containerd.ctr(&["tasks", "rm", "-f", "container"]);
+    rm_task(&shellrt, "container");
     shellrt.containerd.ctr(&["containers", "rm", "container"]);
     let answer = shellrt.ask(&json!({"_type": "remove", "name": "container", "force": true}));
     let code = answer.object.get("code").and_then(Value::as_u64);

@@ -46,7 +46,8 @@ fn start_if_due(store: &Store, module: &Module, boot: &str) -> Result<(), Error>
 /// What the operating system refuses.
 pub fn is_due(module: &Module, run: &Run) -> Result<bool, Error> {
     let boot = process::boot_id().map_err(|source| Error::system("read the boot id", source))?;
-    if run.boot == boot {
+    // An explicit stop is undone by a boot only if it came before that.
+    if run.boot == boot || module.stopped_in().as_ref() == Some(&boot) {
         return Ok(false);
     }
     let policy = module.definition.config.restart;

@@ -98,6 +98,25 @@ fn the_first_request_starts_what_is_due() {
 }
 
 #[test]
+fn a_stop_after_the_boot_holds_although_it_is_the_first_request() {
+    if !is_root() {
+        return;
+    }
+    let mut wasm = Wasm::new();
+    for name in ["stopped", "witness"] {
+        wasm.create(name, &wasm.guest("forever"), json!({"restart": "always"}));
+        wasm.module("start", name);
+    }
+    wasm.reboot();
+    wasm.module("stop", "stopped");
+    // The names are seen to in order.
+    wasm.wait_until("witness", "status", &json!("running"));
+    let status = wasm.module("status", "stopped");
+    assert_eq!(status["state"], "exited", "{status}");
+    assert_eq!(status["end"], "lost", "{status}");
+}
+
+#[test]
 fn a_machine_that_goes_down_in_order_is_not_a_stop() {
     if !is_root() {
         return;

@@ -6,7 +6,7 @@
 //! run.json           its last run, written when the engine was ready
 //! end.json           the end of a run, by its number; without one for the last run it still runs or
 //!                    was lost
-//! stopped            there while an explicit stop holds
+//! stopped            there while an explicit stop holds: the boot in which it came
 //! log/               its output
 //! stdin              a FIFO, where it has an open stdin
 //! stdin_closed       there when an attach closed that for the rest of the run
@@ -41,7 +41,7 @@ use shellrt_plugin::attach::make_fifo;
 use shellrt_plugin::file;
 use shellrt_plugin::lock::Lock;
 use shellrt_plugin::names::{self, ModuleName};
-use shellrt_plugin::process::Identity;
+use shellrt_plugin::process::{self, Identity};
 
 use crate::error::Error;
 use crate::image;
@@ -218,6 +218,18 @@ impl Module {
     /// Whether an explicit stop holds.
     pub fn is_stopped(&self) -> bool {
         self.stop_mark().exists()
+    }
+
+    /// The boot in which it was stopped explicitly, while that holds.
+    pub fn stopped_in(&self) -> Option<String> {
+        fs::read_to_string(self.stop_mark()).ok()
+    }
+
+    /// Marks it as stopped explicitly.
+    fn mark_stopped(&self) -> Result<(), Error> {
+        let boot =
+            process::boot_id().map_err(|source| Error::system("read the boot id", source))?;
+        Ok(file::write_file(&self.stop_mark(), boot.as_bytes())?)
     }
 
     fn run_file(&self) -> PathBuf {

@@ -35,11 +35,11 @@ pub fn start(store: &Store, module: &Module, deadline: Option<Instant>) -> Resul
     }
     // The last monitor has written the end and may not be gone yet.
     let lock = Lock::exclusive(&module.lock(), deadline)?;
-    let was_stopped = module.is_stopped();
+    let stopped_in = module.stopped_in();
     file::remove(&module.stop_mark())?;
     let started = fork_monitor(store, module, lock, deadline);
-    if started.is_err() && was_stopped {
-        file::write_file(&module.stop_mark(), b"")?;
+    if let (Err(_), Some(boot)) = (&started, stopped_in) {
+        file::write_file(&module.stop_mark(), boot.as_bytes())?;
     }
     started
 }

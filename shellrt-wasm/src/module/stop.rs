@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use shellrt_plugin::file;
 use shellrt_plugin::hangup::Hangup;
 use shellrt_plugin::lock::Lock;
 use shellrt_plugin::stop::Grace;
 
 use super::{Module, Now};
+use crate::boot;
 use crate::error::Error;
 use crate::store::Store;
 
@@ -36,12 +36,19 @@ pub fn stop(
 /// where it does not run.
 pub fn ask(module: &Module, grace: Grace) -> Result<bool, Error> {
     let (monitor, engine) = match module.now()? {
-        Now::Created | Now::Exited(..) => return Ok(false),
+        Now::Created => return Ok(false),
+        Now::Exited(run, _) => {
+            // What is due after a boot has not been started yet, and stays so.
+            if boot::is_due(module, &run)? {
+                module.mark_stopped()?;
+            }
+            return Ok(false);
+        }
         Now::Running(run) => (run.monitor, Some(run.engine)),
         Now::Restarting(run, _) => (run.monitor, None),
     };
     // The mark comes first: whatever happens then, the module is not restarted.
-    file::write_file(&module.stop_mark(), b"")?;
+    module.mark_stopped()?;
     if let Some(engine) = engine.filter(|_| grace == Grace::None) {
         let killed = engine.signal(Signal::KILL);
         killed.map_err(|source| Error::system("kill the engine", source))?;

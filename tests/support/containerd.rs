@@ -27,6 +27,28 @@ pub enum Version {
     V2,
 }
 
+impl Version {
+    /// What the variable names that says which containerd a whole suite is run with: nothing, `1.7` or
+    /// `2`.
+    pub const VARIABLE: &str = "SHELLRT_CONTAINERD";
+
+    /// The version that [`Version::VARIABLE`] names.
+    ///
+    /// # Panics
+    /// Where it names none.
+    pub fn from_env() -> Version {
+        match std::env::var(Version::VARIABLE).as_deref() {
+            Err(_) | Ok("") => Version::Installed,
+            Ok("1.7") => Version::V1_7,
+            Ok("2") => Version::V2,
+            Ok(other) => panic!(
+                "{} can't be {other:?}; 1.7 and 2 are there",
+                Version::VARIABLE
+            ),
+        }
+    }
+}
+
 /// How a containerd is set up.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {

@@ -1,5 +1,7 @@
 //! Modules that are started again: by their policy, after a boot, and whatever is killed meanwhile.
 
+use std::time::Duration;
+
 use rustix::process::Signal;
 use serde_json::{json, Value};
 use tests::plugin::{signal, until};
@@ -166,6 +168,41 @@ fn whoever_starts_it_again_may_be_killed() {
     let status = shellrt.module("wait", "a");
     assert_eq!(status["restart_count"], 6, "{status}");
     assert_eq!(shellrt.logs("a"), b"run\n".repeat(7));
+    shellrt.module("remove", "a");
+    assert_nothing_left(&shellrt);
+}
+
+#[test]
+fn whatever_of_ours_is_killed_and_whenever_the_policy_holds() {
+    let Some((shellrt, _registry, image)) = setup() else {
+        return;
+    };
+    // Each of our processes at each moment of a run, its end and what comes between two runs.
+    let script = "echo run; sleep 0.1; exit 7";
+    shellrt.create(
+        "a",
+        &image,
+        json!({"restart": "always", "command": ["sh", "-c", script]}),
+    );
+    let all = ["logger", "end", "restart"];
+    for moment in 0..15_u64 {
+        let word = all[usize::try_from(moment).unwrap() % all.len()];
+        shellrt.module("start", "a");
+        // Only a moment: what is there by then is another thing each time.
+        std::thread::sleep(Duration::from_millis(25 * moment));
+        for (pid, line) in shellrt.containerd.processes() {
+            if line.contains(&format!(" {word} ")) {
+                signal(pid, Signal::KILL);
+            }
+        }
+        until("it was started again", || {
+            let status = shellrt.module("status", "a");
+            status["restart_count"].as_u64() >= Some(1)
+        });
+        shellrt.module("stop", "a");
+        assert_eq!(shellrt.module("status", "a")["state"], "exited", "{word}");
+    }
+    until("nobody starts it again", || restarters(&shellrt).is_empty());
     shellrt.module("remove", "a");
     assert_nothing_left(&shellrt);
 }

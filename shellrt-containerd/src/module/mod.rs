@@ -3,6 +3,7 @@
 
 pub mod aside;
 pub mod attach;
+mod bundle;
 pub mod create;
 pub mod end;
 pub mod exec;

@@ -17,7 +17,7 @@ use shellrt_plugin::process::{self, Identity};
 use super::record::{Again, Ended, Run};
 use super::state::Now;
 use super::task::{self, Phase};
-use super::{create, monitor, Files, Module};
+use super::{bundle, create, monitor, Files, Module};
 use crate::cgroup;
 use crate::error::Error;
 
@@ -57,10 +57,14 @@ pub fn start_again(module: &Module, again: Again) -> Result<(), Error> {
     file::write_json(&module.files.monitor_file(), &monitor::Orders::of(module))?;
     let before = (module.files.run()?, module.files.end()?);
     let mut started = begin(module, &again);
-    if started.as_ref().is_err_and(is_taken) {
-        // The runtime has something under this name that containerd does not know: its state directory
-        // was lost and the runtime's was not.
-        started = forget(module).and_then(|()| begin(module, &again));
+    if let Some(error) = started
+        .as_ref()
+        .err()
+        .filter(|error| bundle::is_left(error))
+    {
+        // The runtime has something under this name that containerd does not know, because the state
+        // directory was lost and the runtime's was not; or containerd itself has.
+        started = bundle::clear(module, error).and_then(|()| begin(module, &again));
     }
     if started.is_err() {
         undo(module, before);
@@ -93,11 +97,6 @@ pub fn next_number(files: &Files) -> Result<u64, Error> {
         files.attempt(),
     ];
     Ok(known.into_iter().flatten().max().unwrap_or_default() + 1)
-}
-
-/// Whether something has the name already.
-fn is_taken(error: &Error) -> bool {
-    matches!(error, Error::Runtime { source, .. } if source.words.contains("already exists"))
 }
 
 /// Where the streams of a task lead.
@@ -144,25 +143,6 @@ fn run(module: &Module, number: u64, streams: Streams, again: &Again) -> Result<
     };
     containerd.call("start the task", containerd.tasks().start(request))?;
     Ok(())
-}
-
-/// Makes runc forget a container that containerd does not know.
-fn forget(module: &Module) -> Result<(), Error> {
-    let name = module.name.as_str();
-    // The root is fixed in containerd's shim for runc.
-    let root = PathBuf::from("/run/containerd/runc").join(module.containerd.namespace());
-    let status = Command::new("runc")
-        .arg("--root")
-        .arg(root)
-        .args(["delete", "--force", name])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    match status {
-        Ok(_) => Ok(()),
-        Err(source) => Err(Error::system("run runc delete", source)),
-    }
 }
 
 /// The mounts of its root file system.

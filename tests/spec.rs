@@ -292,6 +292,14 @@ fn the_examples_of_configs_are_configs() {
     assert_eq!(create.config_type, config::containerd::CONFIG_TYPE);
     let config: config::containerd::Config = config::decode(&create.config).expect("a config");
     config.check().expect("a config that can be");
+
+    let example = config_example(config::docker::CONFIG_TYPE);
+    let Ok(Request::Create(create)) = Request::decode(&example) else {
+        panic!("{example} is no create");
+    };
+    assert_eq!(create.config_type, config::docker::CONFIG_TYPE);
+    let (_, unknown) = config::docker::decode(&create.config).expect("a config");
+    assert_eq!(unknown, [""; 0]);
 }
 
 #[test]

@@ -106,7 +106,8 @@ fn replace<T: Clone>(list: &mut Vec<T>, given: &[T]) {
     }
 }
 
-/// A config type that only the plugin knows: the file as it is, or the image alone.
+/// A config type that only the plugin knows: the file as it is, or the image alone; for docker's
+/// options both.
 fn pass_through(
     config_type: &str,
     file: Option<Value>,
@@ -122,6 +123,14 @@ fn pass_through(
     match (file, image) {
         (Some(config), None) => Ok(config),
         (None, Some(image)) => Ok(json!({ "image": image })),
+        // Manifests keep the image beside docker's options.
+        (Some(Value::Object(mut body)), Some(image))
+            if config_type == config::docker::CONFIG_TYPE =>
+        {
+            body.retain(|key, _| !key.eq_ignore_ascii_case("Image"));
+            body.insert("Image".to_owned(), image.into());
+            Ok(Value::Object(body))
+        }
         (Some(_), Some(_)) => Err(Failure::usage(format!(
             "a {config_type:?} config is sent as it stands in --config, so the image belongs there \
              and not after the name"

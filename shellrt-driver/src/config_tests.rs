@@ -191,6 +191,20 @@ fn containerd_flags_alone() {
     let build = |line: &str| build_containerd(None, Some("a"), line).unwrap();
     assert_eq!(
         build(
+            "--health-cmd true --health-interval 5s --health-timeout 1500ms --health-retries 2 \
+             --health-start-period 1m"
+        )["healthcheck"],
+        json!({
+            "test": ["CMD-SHELL", "true"], "interval": 5, "timeout": 1.5, "retries": 2,
+            "start_period": 60
+        })
+    );
+    assert_eq!(
+        build("--no-healthcheck")["healthcheck"],
+        json!({"test": ["NONE"]})
+    );
+    assert_eq!(
+        build(
             "--network lan -p 8080:80 --publish 53/udp --dns-server 1.1.1.1 --dns-search lan \
              --add-host db:10.0.0.7"
         ),
@@ -316,5 +330,10 @@ fn other_config_types_pass_as_they_are() {
         json!({"image": "a"})
     );
     assert!(message(pass_through("x", Some(odd), Some("a"), true)).contains("image belongs there"));
+    let options = json!({"image": "b", "Cmd": ["c"]});
+    assert_eq!(
+        pass_through("docker", Some(options), Some("a"), true).unwrap(),
+        json!({"Image": "a", "Cmd": ["c"]})
+    );
     assert!(message(pass_through("x", None, None, true)).contains("image is missing"));
 }

@@ -140,6 +140,7 @@ const HEALTH: &[Field] = &[
     ),
     ("output", Kind::Text, ALWAYS),
     ("checked_at", Kind::Size, ALWAYS),
+    ("interval_ms", Kind::Size, OPTIONAL),
 ];
 
 const PRUNED: &[Field] = &[

@@ -12,12 +12,15 @@ pub struct Request {
 /// What the check said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Response {
-    /// The verdict.
+    /// The verdict on the present run, this check counted in.
     pub health: Health,
-    /// What the check wrote; empty where there is none.
+    /// What the check wrote, its first 4096 bytes; empty where there is none.
     pub output: String,
     /// When it was run, in nanoseconds since the epoch.
     pub checked_at: i64,
+    /// In how many milliseconds the module wants to be checked again; absent where it has no check.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval_ms: Option<u64>,
 }
 
 impl super::Message for Request {
@@ -25,15 +28,15 @@ impl super::Message for Request {
     type Response = Response;
 }
 
-/// The verdict of a check.
+/// The verdict on a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
-    /// It passed.
+    /// The last check passed, or too few have failed since.
     Healthy,
-    /// It failed.
+    /// As many checks in a row have failed as the module's check says.
     Unhealthy,
-    /// The module has no check.
+    /// The module has no check, or there is no verdict yet.
     None,
     /// A verdict that a newer plugin knows.
     #[serde(other)]

@@ -41,6 +41,7 @@ fn examples(message: &str) -> &'static [&'static str] {
             "shellrt-driver wasm create wasm web --config web.json --memory 64m --dry-run",
             "shellrt-driver containerd create containerd db redis:7 --volume data:/data -m 64m --user 999",
             "shellrt-driver containerd create containerd web nginx:1 --publish 8080:80",
+            "shellrt-driver containerd create docker web nginx:1 --config create-options.json",
             "shellrt-driver ./my-plugin create my-type web --config - < config.json",
         ],
         "start" => &["shellrt-driver wasm start web"],

@@ -1,7 +1,7 @@
 //! A `containerd` config.
 
 use serde_json::Value;
-use shellrt_api::v0::config::containerd::Config;
+use shellrt_api::v0::config::containerd::{Config, Healthcheck, Test};
 
 use super::{begin, finish, replace, set_log};
 use crate::args::{ContainerdFlags, SharedFlags};
@@ -77,6 +77,12 @@ fn set_own(config: &mut Config, flags: &ContainerdFlags) {
         shm_size,
         stop_signal,
         stop_timeout,
+        health_cmd,
+        health_interval,
+        health_timeout,
+        health_retries,
+        health_start_period,
+        no_healthcheck,
         network,
         ports,
         dns_servers,
@@ -133,6 +139,20 @@ fn set_own(config: &mut Config, flags: &ContainerdFlags) {
     config.shm_size = shm_size.or(config.shm_size);
     config.stop_signal = stop_signal.or(config.stop_signal);
     config.stop_grace_period = stop_timeout.or(config.stop_grace_period);
+    let mut check = config.healthcheck.take().unwrap_or_default();
+    let test = health_cmd.clone().map(Test::Shell);
+    check.test = test.or(check.test);
+    check.interval = health_interval.or(check.interval);
+    check.timeout = health_timeout.or(check.timeout);
+    check.retries = health_retries.or(check.retries);
+    check.start_period = health_start_period.or(check.start_period);
+    if *no_healthcheck {
+        check = Healthcheck {
+            test: Some(Test::None),
+            ..Healthcheck::default()
+        };
+    }
+    config.healthcheck = (check != Healthcheck::default()).then_some(check);
     config.pid = pid.map_or(config.pid, Into::into);
     config.ipc = ipc.map_or(config.ipc, Into::into);
     config.uts = uts.map_or(config.uts, Into::into);

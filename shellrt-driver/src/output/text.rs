@@ -245,10 +245,15 @@ pub fn health(response: &health::Response) -> String {
         health,
         output,
         checked_at,
+        interval_ms,
     } = response;
     let mut text = format!("{}\n", word(health));
     text.push_str(&facts(&[
         ("checked", time::both(*checked_at)),
+        (
+            "next check in",
+            interval_ms.map_or_else(String::new, |interval| format!("{interval} ms")),
+        ),
         ("output", output.trim_end().to_owned()),
     ]));
     text

@@ -15,5 +15,6 @@ pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
         health: Health::None,
         output: String::new(),
         checked_at: event::now(),
+        interval_ms: None,
     })
 }

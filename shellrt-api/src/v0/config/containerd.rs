@@ -4,6 +4,7 @@
 mod check;
 mod device;
 mod extra_host;
+mod healthcheck;
 mod limit;
 mod mount;
 mod port;
@@ -21,6 +22,7 @@ use super::{Bytes, Duration, Log, Restart};
 
 pub use device::Device;
 pub use extra_host::{ExtraHost, HostAddress};
+pub use healthcheck::{Healthcheck, Test};
 pub use limit::{Swap, Ulimit};
 pub use mount::{BindOptions, Mount, MountKind, Propagation, Tmpfs, TmpfsOptions, VolumeOptions};
 pub use port::{PortRange, Protocol, PublishedPort};
@@ -218,13 +220,17 @@ pub struct Config {
     /// Whose host name it has. Default its own.
     #[serde(default, skip_serializing_if = "Namespace::is_default")]
     pub uts: Namespace,
+    /// How to find out whether its program is well; the message `health` does. Default: the image's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healthcheck: Option<Healthcheck>,
     /// When it is started again after it has ended. Default `"no"`.
     #[serde(default, skip_serializing_if = "Restart::is_default")]
     pub restart: Restart,
     /// Which of the image's platforms is run, as in `"linux/arm64/v8"`. Default: the machine's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,
-    /// containerd's runtime. Default `"io.containerd.runc.v2"`.
+    /// containerd's runtime, or the path of a program that takes runc's place in it. Default
+    /// `"io.containerd.runc.v2"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime: Option<String>,
     /// containerd's snapshotter. Default `"overlayfs"`.

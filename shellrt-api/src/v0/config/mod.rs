@@ -5,6 +5,7 @@
 //! typo there must not be silently lost.
 
 pub mod containerd;
+pub mod docker;
 mod quantity;
 mod restart;
 pub mod wasm;

@@ -127,6 +127,30 @@ pub struct ContainerdFlags {
     #[arg(long, value_name = "DURATION")]
     pub stop_timeout: Option<Duration>,
 
+    /// What tells whether it is well: a line for the container's shell
+    #[arg(long, value_name = "LINE", conflicts_with = "no_healthcheck")]
+    pub health_cmd: Option<String>,
+
+    /// How long to wait between two checks; the caller of "health" does
+    #[arg(long, value_name = "DURATION", conflicts_with = "no_healthcheck")]
+    pub health_interval: Option<Duration>,
+
+    /// How long a check may take
+    #[arg(long, value_name = "DURATION", conflicts_with = "no_healthcheck")]
+    pub health_timeout: Option<Duration>,
+
+    /// How many failures in a row make it unhealthy
+    #[arg(long, value_name = "NUMBER", conflicts_with = "no_healthcheck")]
+    pub health_retries: Option<u32>,
+
+    /// How long after its start failures do not count
+    #[arg(long, value_name = "DURATION", conflicts_with = "no_healthcheck")]
+    pub health_start_period: Option<Duration>,
+
+    /// Have no check, even where the image has one
+    #[arg(long)]
+    pub no_healthcheck: bool,
+
     /// Its network: "bridge", "host", "none" or the name of a CNI network
     #[arg(long, visible_alias = "net", value_name = "NETWORK")]
     pub network: Option<String>,

@@ -1,5 +1,6 @@
 //! What is wrong with a config on any machine.
 
+mod health;
 mod limits;
 mod network;
 mod places;
@@ -25,6 +26,7 @@ impl Config {
         security(self)?;
         sysctls(self)?;
         limits::check(self)?;
+        health::check(self)?;
         names(self)
     }
 }
@@ -196,7 +198,14 @@ fn names(config: &Config) -> Result<(), Error> {
             return Err(invalid(&format!("/{field}"), reason));
         }
     }
-    Ok(())
+    match config.runtime.as_deref().filter(|it| it.starts_with('/')) {
+        Some(program) if program.len() > 127 => {
+            let reason = "a path of more than 127 bytes is too long for the runtime";
+            Err(invalid("/runtime", reason))
+        }
+        Some(program) => places::absolute("/runtime", program),
+        None => Ok(()),
+    }
 }
 
 fn keys(field: &str, map: &BTreeMap<String, String>) -> Result<(), Error> {

@@ -15,8 +15,8 @@ pub struct Mount {
     /// What is mounted.
     #[serde(rename = "type")]
     pub kind: MountKind,
-    /// For `bind` an absolute path on the machine, for `volume` the volume's name: required there,
-    /// and an error for `tmpfs`.
+    /// For `bind` an absolute path on the machine: required there. For `volume` the volume's name;
+    /// one without is the module's own and is removed with it. An error for `tmpfs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     /// Where it is in the container: an absolute path, but not `/`.
@@ -43,7 +43,7 @@ pub enum MountKind {
     Bind,
     /// A memory file system that ends with the container's run.
     Tmpfs,
-    /// A named directory that the plugin keeps, also after the module is removed.
+    /// A directory that the plugin keeps; one with a name also after the module is removed.
     Volume,
 }
 

@@ -50,16 +50,13 @@ fn sound(path: &str, mount: &Mount) -> Result<(), Error> {
             );
             return Err(invalid(&at_source, &reason));
         }
-        (MountKind::Tmpfs, None) => {}
+        (MountKind::Tmpfs | MountKind::Volume, None) => {}
         (MountKind::Tmpfs, Some(_)) => {
             return Err(invalid(&at_source, "a memory file system has no source"));
         }
         (MountKind::Bind, None) => {
             let reason = "a bind mount needs a \"source\", a path on the machine";
             return Err(invalid(path, reason));
-        }
-        (MountKind::Volume, None) => {
-            return Err(invalid(path, "a volume needs a \"source\", its name"));
         }
     }
     target(&at_target, place)?;

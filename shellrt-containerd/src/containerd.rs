@@ -201,6 +201,17 @@ impl Containerd {
         self.headers.lease.as_ref()?.to_str().ok()
     }
 
+    /// The same connection with a deadline that is no later than `moment`.
+    pub fn until(&self, moment: Instant) -> Self {
+        Containerd {
+            deadline: Some(
+                self.deadline
+                    .map_or(moment, |deadline| deadline.min(moment)),
+            ),
+            ..self.clone()
+        }
+    }
+
     /// The same connection without the request's deadline.
     pub fn without_deadline(&self) -> Self {
         Containerd {

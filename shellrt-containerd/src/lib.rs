@@ -4,6 +4,7 @@
 mod boot;
 mod cgroup;
 mod containerd;
+mod docker;
 mod error;
 mod handler;
 mod image;

@@ -42,7 +42,7 @@ pub struct Case {
     pub given: Given,
     /// Which of the plugin's programs `${image}` and `${config}` stand for.
     pub program: Option<String>,
-    /// Only for plugins that serve this config type.
+    /// Only for programs of this config type; for all others with a `!` before it.
     pub config_type: Option<String>,
     /// The case is about something that v0 does not have.
     #[serde(default)]

@@ -108,9 +108,14 @@ impl Plugin {
             return Some("the plugin serves v0 without additions".to_owned());
         }
         if let Some(wanted) = &case.config_type {
-            if !self.config_types.contains(wanted) {
+            let is_meant = match wanted.strip_prefix('!') {
+                Some(other) => other != self.config_type,
+                None => *wanted == self.config_type,
+            };
+            if !is_meant {
                 return Some(format!(
-                    "the plugin does not serve the config type {wanted:?}"
+                    "the case is for the config type {wanted:?}, and the programs are of {:?}",
+                    self.config_type
                 ));
             }
         }

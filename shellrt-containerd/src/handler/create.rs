@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use shellrt_api::v0::config::{self, containerd};
+use shellrt_api::v0::config::{self, containerd, docker as body};
 use shellrt_api::v0::create::{Request, Response};
 use shellrt_plugin::create::{check_env, check_log, unknown_config_type};
 use shellrt_plugin::names::{self, ModuleName};
 
+use crate::docker::{self, Machine};
 use crate::error::Error;
 use crate::image;
 use crate::module::create::{create, Wanted};
 use crate::Context;
 
 /// The config types of this plugin.
-pub const CONFIG_TYPES: [&str; 1] = [containerd::CONFIG_TYPE];
+pub const CONFIG_TYPES: [&str; 2] = [containerd::CONFIG_TYPE, body::CONFIG_TYPE];
 
 /// Makes a module.
 pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
@@ -27,6 +28,7 @@ pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
     let name = names::check(&name)?;
     match config_type.as_str() {
         containerd::CONFIG_TYPE => from_containerd(context, &name, env, &config),
+        body::CONFIG_TYPE => from_docker(context, &name, env, &config),
         other => Err(unknown_config_type(other, &CONFIG_TYPES).into()),
     }
 }
@@ -48,6 +50,33 @@ fn from_containerd(
     check(&wanted.config)?;
     create(context, name, &wanted)?;
     Ok(Response::default())
+}
+
+/// As [`from_containerd`], with docker's words around it: errors have the places that the request has,
+/// and what has no effect is named.
+fn from_docker(
+    context: &Context,
+    name: &ModuleName,
+    env: BTreeMap<String, String>,
+    body: &Value,
+) -> Result<Response, Error> {
+    let (body, unknown) = body::decode(body)?;
+    let mut mapped = docker::map(body, unknown, &Machine::read())?;
+    check_env(&env)?;
+    let mut wanted = Wanted {
+        config_type: body::CONFIG_TYPE,
+        env: std::mem::take(&mut mapped.env),
+        config: std::mem::take(&mut mapped.config),
+    };
+    wanted.env.extend(env);
+    let created = check(&wanted.config).and_then(|()| create(context, name, &wanted));
+    match created {
+        Ok(()) => Ok(Response {
+            ignored: mapped.ignored,
+        }),
+        Err(Error::Wire(error)) => Err(Error::Wire(mapped.as_docker(error))),
+        Err(other) => Err(other),
+    }
 }
 
 /// What is wrong with a config on any machine, and with this plugin.

@@ -1,19 +1,28 @@
-//! `health`: the result of a module's check; there are none yet.
+//! `health`: runs a module's check once, and tells what follows from it.
 
 use shellrt_api::v0::health::{Health, Request, Response};
 use shellrt_plugin::event;
 
 use crate::error::Error;
-use crate::module::Module;
+use crate::module::{Module, Now};
 use crate::Context;
 
-/// Says so.
+/// Runs it.
 pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
     let Request { name } = request;
-    Module::find(context, &name)?;
-    Ok(Response {
-        health: Health::None,
-        output: String::new(),
-        checked_at: event::now(),
-    })
+    let module = Module::find(context, &name)?;
+    let Some(check) = &module.definition.check else {
+        return Ok(Response {
+            health: Health::None,
+            output: String::new(),
+            checked_at: event::now(),
+            interval_ms: None,
+        });
+    };
+    let what = match module.now()? {
+        Now::Running(running) if running.paused => "is paused; resume it first",
+        Now::Running(running) => return module.check(check, &running),
+        _ => "does not run; start it first",
+    };
+    Err(Error::WrongState { name, what })
 }

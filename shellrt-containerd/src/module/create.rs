@@ -11,7 +11,7 @@ use containerd_client::services::v1::container::Runtime;
 use containerd_client::services::v1::snapshots::PrepareSnapshotRequest;
 use containerd_client::types::Mount;
 use prost_types::Any;
-use shellrt_api::v0::config::containerd::Config;
+use shellrt_api::v0::config::{self, containerd::Config};
 use shellrt_api::v0::events::Kind;
 use shellrt_plugin::attach::make_fifo;
 use shellrt_plugin::event::{self, Events};
@@ -19,6 +19,7 @@ use shellrt_plugin::file;
 use shellrt_plugin::lock::Lock;
 use shellrt_plugin::names::ModuleName;
 
+use super::health::Check;
 use super::{container, delete_container, remove_snapshot, Definition, Files, EXTENSION, LABEL};
 use crate::containerd::Containerd;
 use crate::error::Error;
@@ -36,8 +37,11 @@ const SPEC_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Spec"
 /// The type of runc's options.
 const OPTIONS_TYPE: &str = "containerd.runc.v1.Options";
 
-/// runc's options with nothing but `systemd_cgroup`, field 9, set.
+/// The field `systemd_cgroup` of runc's options, set.
 const SYSTEMD_CGROUP: [u8; 2] = [9 << 3, 1];
+
+/// The field `binary_name` of runc's options, of bytes.
+const BINARY_NAME: u8 = 6 << 3 | 2;
 
 /// The label by which containerd's other clients know the signal that ends a container.
 const STOP_SIGNAL_LABEL: &str = "io.containerd.image.config.stop-signal";
@@ -118,6 +122,12 @@ impl<'a> Draft<'a> {
 
     fn make(&self, wanted: &Wanted) -> Result<(), Error> {
         let config = &wanted.config;
+        if let Some(program) = config.runtime.as_deref().filter(|it| it.starts_with('/')) {
+            if !Path::new(program).is_file() {
+                let reason = format!("there is no program {program:?} on this machine");
+                return Err(config::invalid("/runtime", &reason).into());
+            }
+        }
         let image = image::find(self.containerd, &config.image, config.platform.as_deref())?;
         let labels = labels(&config.labels)?;
         lease::hold(self.containerd, &self.lease, LEASE)?;
@@ -167,6 +177,7 @@ impl<'a> Draft<'a> {
             image_id: image.image_id.to_string(),
             stop_signal,
             hostname: spec::hostname(config, self.name.as_str(), &host)?,
+            check: Check::of(config.healthcheck.as_ref(), &image.config.config)?,
         };
         write_etc(&self.files, &definition)?;
         spec::make_sources(config)?;
@@ -351,14 +362,30 @@ fn labels(wanted: &BTreeMap<String, String>) -> Result<HashMap<String, String>, 
 }
 
 fn runtime(config: &Config, host: &Host) -> Runtime {
-    let name = config.runtime.clone().unwrap_or_else(|| RUNTIME.to_owned());
+    let wanted = config.runtime.as_deref().unwrap_or(RUNTIME);
+    let (name, program) = match wanted.starts_with('/') {
+        true => (RUNTIME, Some(wanted)),
+        false => (wanted, None),
+    };
+    let mut value = Vec::new();
+    // The length of a text is one byte up to here, and a path that long is refused.
+    if let Some((program, length)) = program.and_then(|it| Some((it, u8::try_from(it.len()).ok()?)))
+    {
+        value.extend([BINARY_NAME, length]);
+        value.extend(program.as_bytes());
+    }
     // Other runtimes have options of their own.
-    let is_runc = name.starts_with("io.containerd.runc.");
-    let options = (is_runc && host.systemd_cgroup).then(|| Any {
+    if name.starts_with("io.containerd.runc.") && host.systemd_cgroup {
+        value.extend(SYSTEMD_CGROUP);
+    }
+    let options = (!value.is_empty()).then(|| Any {
         type_url: OPTIONS_TYPE.to_owned(),
-        value: SYSTEMD_CGROUP.to_vec(),
+        value,
     });
-    Runtime { name, options }
+    Runtime {
+        name: name.to_owned(),
+        options,
+    }
 }
 
 /// The config's signal, else the image's, else SIGTERM. A signal of the image that nobody knows must

@@ -7,6 +7,8 @@
 //! attempt                 the number of the last start, whether a run came of it or not
 //! monitor.json            what its own process has to know
 //! monitor.lock            held by its own process, from before its start until its end
+//! health.json             what the checks of its last run have said
+//! health.lock             held while that is written
 //! log/                    what it wrote
 //! attach/                 one FIFO for each client that listens
 //! stdin, stdout, stderr   FIFOs, where it was created with stdin
@@ -23,6 +25,7 @@ use std::path::{Path, PathBuf};
 use shellrt_plugin::file;
 use shellrt_plugin::lock::Lock;
 
+use super::health::Verdict;
 use super::record::{Ended, Run};
 use crate::error::Error;
 
@@ -71,6 +74,20 @@ impl Files {
 
     fn attempt_file(&self) -> PathBuf {
         self.dir.join("attempt")
+    }
+
+    /// What the checks of a run have said; it may be one before the last.
+    pub fn verdict(&self) -> Result<Option<Verdict>, Error> {
+        Ok(file::read_json(&self.verdict_file())?)
+    }
+
+    pub fn verdict_file(&self) -> PathBuf {
+        self.dir.join("health.json")
+    }
+
+    /// Held while a verdict is written.
+    pub fn verdict_lock(&self) -> PathBuf {
+        self.dir.join("health.lock")
     }
 
     pub fn run_file(&self) -> PathBuf {

@@ -8,6 +8,7 @@ pub mod create;
 pub mod end;
 pub mod exec;
 mod files;
+mod health;
 pub mod monitor;
 mod record;
 pub mod restart;

@@ -10,6 +10,8 @@ use shellrt_api::v0::config::Restart;
 use shellrt_api::v0::status::End;
 use shellrt_plugin::process::Identity;
 
+use super::health::Check;
+
 /// What a module was made from. It never changes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Definition {
@@ -27,6 +29,9 @@ pub struct Definition {
     pub stop_signal: i32,
     /// Its host name.
     pub hostname: String,
+    /// How to find out whether its program is well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<Check>,
 }
 
 /// A run, from the moment when its first process exists.

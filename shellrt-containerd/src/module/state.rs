@@ -50,6 +50,15 @@ pub enum State {
 }
 
 impl Now {
+    /// The last run, where something is written of it.
+    fn run(&self) -> Option<&Run> {
+        match self {
+            Now::Created => None,
+            Now::Running(running) => running.run.as_ref(),
+            Now::Restarting(run, _) | Now::Exited(run, _) => Some(run),
+        }
+    }
+
     /// The state without details.
     pub fn state(&self) -> State {
         match self {
@@ -191,6 +200,7 @@ impl Module {
             labels: Some(definition.config.labels.clone()),
             ..Default::default()
         };
+        answer.health = self.health(now.run());
         match now {
             Now::Created => {
                 answer.status_description = "created, never started".to_owned();

@@ -32,15 +32,21 @@ pub fn prepare(
     layers: Option<&Layers>,
 ) -> Result<BTreeMap<String, PathBuf>, Error> {
     let mut volumes = BTreeMap::new();
-    for mount in &config.mounts {
+    for (index, mount) in config.mounts.iter().enumerate() {
         if mount.kind != MountKind::Volume {
             continue;
         }
-        // The config was checked: a volume's name is no path, and does not begin with a dot.
-        let name = mount.source.as_deref().unwrap_or_default();
         let copied = match &mount.volume {
             Some(options) if options.nocopy => None,
             _ => layers,
+        };
+        // The config was checked: a volume's name is no path, and does not begin with a dot.
+        let Some(name) = mount.source.as_deref() else {
+            let dir = files.volumes().join(format!("mount-{index}"));
+            file::make_dir(&files.volumes())?;
+            fill(&dir, &mount.target, copied)?;
+            volumes.insert(mount.target.clone(), dir);
+            continue;
         };
         // Two modules may be created with it at once.
         file::make_dir(&context.store.volumes())?;

@@ -35,7 +35,7 @@ fn start_if_due(store: &Store, module: &Module, boot: &str) -> Result<(), Error>
     if !is_due(module, &run)? {
         return Ok(());
     }
-    module::start(store, module, None)
+    module::start(store, module, run.restart_count + 1, None)
         .or_else(|error| module.note_refusal(&run, boot, &error).and(Err(error)))
 }
 

@@ -91,6 +91,9 @@ fn the_first_request_starts_what_is_due() {
         std::fs::read_to_string(wasm.root().join("boot")).is_ok_and(|seen| seen == boot)
     });
     assert_eq!(running(), expected);
+    for name in expected {
+        assert_eq!(wasm.module("status", name)["restart_count"], 1, "{name}");
+    }
 
     // An explicit stop is not undone by the second request after the boot.
     wasm.module("stop", "always");

@@ -10,6 +10,6 @@ use crate::Context;
 pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
     let Request { name } = request;
     let (module, _order) = Module::find_locked(&context.store, &name, context.deadline)?;
-    module::start(&context.store, &module, context.deadline)?;
+    module::start(&context.store, &module, 0, context.deadline)?;
     Ok(Response {})
 }

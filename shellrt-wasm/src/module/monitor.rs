@@ -50,11 +50,17 @@ pub const HURRY: Signal = Signal::USR2;
 /// How long a program may take to end by itself when the machine goes down.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
 
-/// The monitor's whole life. `lock` is the module's lock and `starter` the pipe to whoever asked for
-/// the start.
-pub fn run(store: &Store, module: &Module, lock: OwnedFd, starter: OwnedFd) -> ! {
+/// The monitor's whole life. `lock` is the module's lock, `starter` the pipe to whoever asked for the
+/// start, and `restart_count` how many restarts there were before.
+pub fn run(
+    store: &Store,
+    module: &Module,
+    lock: OwnedFd,
+    starter: OwnedFd,
+    restart_count: u32,
+) -> ! {
     let refused = match Monitor::new(store, module, lock) {
-        Ok(mut monitor) => monitor.live(starter),
+        Ok(mut monitor) => monitor.live(starter, restart_count),
         Err(error) => Err((error, starter)),
     };
     match refused {
@@ -116,14 +122,13 @@ impl<'a> Monitor<'a> {
 
     /// Runs the module until it stays ended. An error is one of the first start, and comes back with
     /// the pipe to the starter.
-    fn live(&mut self, starter: OwnedFd) -> Result<(), (Error, OwnedFd)> {
+    fn live(&mut self, starter: OwnedFd, mut restart_count: u32) -> Result<(), (Error, OwnedFd)> {
         let mut number = match self.module.run() {
             Ok(last) => last.map_or(0, |run| run.number),
             Err(error) => return Err((error, starter)),
         };
         let mut starter = Some(starter);
         let mut last_delay = None;
-        let mut restart_count = 0;
         loop {
             number += 1;
             let began = Instant::now();

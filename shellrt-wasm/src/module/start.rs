@@ -18,12 +18,18 @@ use crate::error::Error;
 use crate::process::{self, Fork};
 use crate::store::Store;
 
-/// Starts `module`; one that runs stays as it is, one that waits for its restart waits no longer. The
-/// caller holds the module's lock, and has no threads.
+/// Starts `module`; one that runs stays as it is, one that waits for its restart waits no longer.
+/// `restart_count` is how many restarts it then has behind it. The caller holds the module's lock, and
+/// has no threads.
 ///
 /// # Errors
 /// Why it can't be started, from the engine; then it is as it was before.
-pub fn start(store: &Store, module: &Module, deadline: Option<Instant>) -> Result<(), Error> {
+pub fn start(
+    store: &Store,
+    module: &Module,
+    restart_count: u32,
+    deadline: Option<Instant>,
+) -> Result<(), Error> {
     match module.now()? {
         Now::Running(_) => return Ok(()),
         // It waits to be started again, and waits no longer.
@@ -37,7 +43,7 @@ pub fn start(store: &Store, module: &Module, deadline: Option<Instant>) -> Resul
     let lock = Lock::exclusive(&module.lock(), deadline)?;
     let stopped_in = module.stopped_in();
     file::remove(&module.stop_mark())?;
-    let started = fork_monitor(store, module, lock, deadline);
+    let started = fork_monitor(store, module, lock, restart_count, deadline);
     if let (Err(_), Some(boot)) = (&started, stopped_in) {
         file::write_file(&module.stop_mark(), boot.as_bytes())?;
     }
@@ -48,6 +54,7 @@ fn fork_monitor(
     store: &Store,
     module: &Module,
     lock: Lock,
+    restart_count: u32,
     deadline: Option<Instant>,
 ) -> Result<(), Error> {
     let (answer, starter) =
@@ -60,7 +67,7 @@ fn fork_monitor(
             let name = format!("shellrt {}", module.name);
             let keep = [lock.as_raw_fd(), starter.as_raw_fd()];
             match process::detach(&name, &keep) {
-                Ok(()) => monitor::run(store, module, lock, starter),
+                Ok(()) => monitor::run(store, module, lock, starter, restart_count),
                 Err(source) => monitor::refuse(&starter, Error::system("detach a process", source)),
             }
         }

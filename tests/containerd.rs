@@ -40,6 +40,18 @@ mod layers;
 #[path = "containerd/network.rs"]
 mod network;
 
+/// Modules that find each other by their names.
+#[path = "containerd/names.rs"]
+mod names;
+
+/// Ports of the machine that lead to modules.
+#[path = "containerd/ports.rs"]
+mod ports;
+
+/// Networks that fail, and what is left of them.
+#[path = "containerd/joining.rs"]
+mod joining;
+
 /// Output and input, byte by byte.
 #[path = "containerd/streams.rs"]
 mod streams;

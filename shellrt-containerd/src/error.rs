@@ -9,6 +9,7 @@ use shellrt_plugin::{attach, boot, file, lock, log, names, os, pull, registry, r
 use tonic::Status;
 
 use crate::containerd::{ADDRESS_VARIABLE, NAMESPACE_VARIABLE};
+use crate::network;
 
 /// Why a request can't be answered with ok.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,9 @@ pub enum Error {
     /// The input of an `attach`.
     #[error(transparent)]
     Attach(#[from] attach::Error),
+    /// A module can't be joined to its network.
+    #[error(transparent)]
+    Network(#[from] network::Error),
     /// The registry, or what it sent.
     #[error(transparent)]
     Registry(#[from] registry::Error),
@@ -225,6 +229,7 @@ impl Error {
             Error::Lock(error) => error.code(),
             Error::Log(error) => error.code(),
             Error::Attach(error) => error.code(),
+            Error::Network(error) => error.code(),
             Error::Registry(error) => error.code(),
             Error::Pull(error) => error.code(),
             Error::Unreachable { .. } => Code::RUNTIME_UNREACHABLE,

@@ -10,6 +10,7 @@ mod handler;
 mod image;
 mod lease;
 mod module;
+mod network;
 mod spec;
 mod store;
 mod volume;
@@ -26,6 +27,7 @@ use shellrt_api::v0::{Error as WireError, Request, Response};
 use crate::containerd::{Containerd, Place};
 pub use crate::error::Error;
 use crate::module::{aside, end, monitor, restart};
+use crate::network::worker;
 use crate::store::Store;
 
 /// What a handler needs beside its request.
@@ -138,6 +140,7 @@ pub fn internal_mode(arguments: &[OsString]) -> Option<ExitCode> {
         monitor::HOLDER_MODE => monitor::holder(argument),
         aside::START_MODE => aside::serve_start(argument),
         aside::EXEC_MODE => aside::serve_exec(argument),
+        worker::MODE => worker::serve(),
         end::MODE => monitor::parsed(argument).and_then(|(number, dir)| end::record(&dir, number)),
         restart::MODE => {
             monitor::parsed(argument).and_then(|(number, dir)| restart::serve(&dir, number))

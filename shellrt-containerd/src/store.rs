@@ -62,6 +62,18 @@ impl Store {
         &self.root
     }
 
+    /// What tells a module from all others on this machine, of other namespaces and other daemons.
+    pub fn machine_wide(&self, name: &str) -> String {
+        let part = |path: Option<&Path>| {
+            let name = path.and_then(Path::file_name);
+            name.map(|name| name.to_string_lossy().into_owned())
+        };
+        let namespace = part(Some(&self.root)).unwrap_or_default();
+        let daemon = part(self.root.parent()).unwrap_or_default();
+        // Neither a namespace nor a name has two marks in a row.
+        format!("shellrt-{daemon}-{namespace}--{name}")
+    }
+
     /// All locks.
     pub fn locks(&self) -> PathBuf {
         self.root.join("lock")

@@ -4,6 +4,7 @@
 pub mod binaries;
 pub mod containerd;
 pub mod image;
+pub mod network;
 pub mod plugin;
 pub mod registry;
 pub mod shellrt;

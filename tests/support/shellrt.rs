@@ -1,11 +1,12 @@
 //! `shellrt-containerd` with a state directory and a containerd of its own.
 
 use std::ops::{Deref, DerefMut};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{json, Value};
 
 use super::containerd::{Containerd, Options};
+use super::network::{cni_plugins, remove_bridges};
 use super::plugin::Plugin;
 
 /// The plugin, its containerd, and everything that its modules leave behind. Dropping it removes all
@@ -51,12 +52,15 @@ impl Shellrt {
     pub fn over(containerd: Containerd) -> Self {
         let root = tempfile::tempdir().expect("a directory for the state");
         let files = tempfile::tempdir().expect("a directory for files");
-        let environment: [(&str, &Path); 5] = [
+        let environment: [(&str, &Path); 7] = [
             ("CONTAINERD_ADDRESS", &containerd.address()),
             ("CONTAINERD_NAMESPACE", Path::new(containerd.namespace())),
             ("SHELLRT_CONTAINERD_ROOT", root.path()),
             ("SHELLRT_HOSTS_DIR", &files.path().join("hosts")),
             ("DOCKER_CONFIG", &files.path().join("docker")),
+            ("NETCONFPATH", &files.path().join("net.d")),
+            // No plugins there: a module has the machine's network unless a test wants another one.
+            ("CNI_PATH", &files.path().join("cni")),
         ];
         Shellrt {
             plugin: Plugin::new("shellrt-containerd", &environment),
@@ -64,6 +68,38 @@ impl Shellrt {
             root,
             files,
         }
+    }
+
+    /// The same, with the machine's CNI plugins; `None`, after saying why, where it has none.
+    ///
+    /// # Panics
+    /// With `CI=true` where it has none.
+    #[allow(
+        clippy::print_stderr,
+        reason = "that is where a test says why it did not run"
+    )]
+    pub fn with_networks(mut self) -> Option<Self> {
+        let Some(plugins) = cni_plugins() else {
+            let is_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
+            assert!(!is_ci, "no CNI plugins");
+            eprintln!("ignored: containernetworking-plugins are missing");
+            return None;
+        };
+        self.set("CNI_PATH", &plugins);
+        Some(self)
+    }
+
+    /// Sets a variable of the plugin's environment.
+    pub fn set(&mut self, name: &str, value: &Path) {
+        let value = value.to_str().expect("text").to_owned();
+        let environment = &mut self.plugin.environment;
+        environment.retain(|(other, _)| other != name);
+        environment.push((name.to_owned(), Some(value)));
+    }
+
+    /// The directory of the networks.
+    pub fn networks(&self) -> PathBuf {
+        self.files().join("net.d")
     }
 
     /// The plugin's state directory.
@@ -113,5 +149,11 @@ impl Shellrt {
         self.containerd.lose_power(&boot);
         self.plugin.boot = Some(boot);
         self.containerd.start_again();
+    }
+}
+
+impl Drop for Shellrt {
+    fn drop(&mut self) {
+        remove_bridges(&self.networks());
     }
 }

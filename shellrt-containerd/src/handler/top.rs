@@ -7,6 +7,7 @@ use shellrt_plugin::{process, top};
 use crate::cgroup;
 use crate::error::Error;
 use crate::module::{task, Module, Now};
+use crate::spec;
 use crate::Context;
 
 /// Looks at the processes that containerd names.
@@ -35,10 +36,7 @@ pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
     processes.sort_by_key(|process| process.pid);
     let usage = cgroup::usage(running.pid);
     // With the machine's network these would be the machine's numbers.
-    let is_own = !matches!(
-        module.definition.config.network.as_deref(),
-        None | Some("host")
-    );
+    let is_own = !spec::has_host_network(&module.definition.config);
     let network = is_own.then(|| top::network_bytes(running.pid)).flatten();
     Ok(Response {
         cpu_ns: usage.cpu_ns,

@@ -1,8 +1,6 @@
 //! Making a module: its snapshot, its files and its container, or nothing of them.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -20,11 +18,14 @@ use shellrt_plugin::lock::Lock;
 use shellrt_plugin::names::ModuleName;
 
 use super::health::Check;
-use super::{container, delete_container, remove_snapshot, Definition, Files, EXTENSION, LABEL};
+use super::{
+    container, delete_container, etc, remove_snapshot, Definition, Files, EXTENSION, LABEL,
+};
 use crate::containerd::Containerd;
 use crate::error::Error;
 use crate::image::{self, Image};
 use crate::lease;
+use crate::network::{self, Cni};
 use crate::spec::{self, Host};
 use crate::{volume, Context};
 
@@ -121,7 +122,7 @@ impl<'a> Draft<'a> {
     }
 
     fn make(&self, wanted: &Wanted) -> Result<(), Error> {
-        let config = &wanted.config;
+        let (config, cni) = network::decide(&wanted.config)?;
         if let Some(program) = config.runtime.as_deref().filter(|it| it.starts_with('/')) {
             if !Path::new(program).is_file() {
                 let reason = format!("there is no program {program:?} on this machine");
@@ -129,9 +130,14 @@ impl<'a> Draft<'a> {
             }
         }
         let image = image::find(self.containerd, &config.image, config.platform.as_deref())?;
-        let labels = labels(&config.labels)?;
+        let wanted = Wanted {
+            config_type: wanted.config_type,
+            env: wanted.env.clone(),
+            config,
+        };
+        let labels = labels(&wanted.config.labels)?;
         lease::hold(self.containerd, &self.lease, LEASE)?;
-        let made = self.make_leased(wanted, &image, labels);
+        let made = self.make_leased(&wanted, cni, &image, labels);
         if made.is_err() {
             self.undo();
         }
@@ -142,6 +148,7 @@ impl<'a> Draft<'a> {
     fn make_leased(
         &self,
         wanted: &Wanted,
+        cni: Option<Cni>,
         image: &Image,
         mut labels: HashMap<String, String>,
     ) -> Result<(), Error> {
@@ -176,10 +183,12 @@ impl<'a> Draft<'a> {
             image: image.reference.clone(),
             image_id: image.image_id.to_string(),
             stop_signal,
-            hostname: spec::hostname(config, self.name.as_str(), &host)?,
+            hostname: spec::hostname(config, self.name.as_str(), &host),
             check: Check::of(config.healthcheck.as_ref(), &image.config.config)?,
+            cni,
         };
-        write_etc(&self.files, &definition)?;
+        etc::write(&self.files, &definition)?;
+        let network = network::namespace(&self.context.store, self.name.as_str());
         spec::make_sources(config)?;
         let document = spec::spec(spec::Facts {
             name: self.name.as_str(),
@@ -194,6 +203,7 @@ impl<'a> Draft<'a> {
                 hostname: &self.files.hostname(),
             },
             volumes: &volumes,
+            network: definition.cni.as_ref().map(|_| network.as_path()),
             host: &host,
         })?;
         let json = |value: Result<Vec<u8>, serde_json::Error>| {
@@ -288,48 +298,6 @@ pub fn make_dirs(files: &Files, config: &Config) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-/// Writes what the container finds under `/etc`, anew at every start, because the machine's resolver
-/// may be another one by then.
-///
-/// # Errors
-/// What the operating system refuses.
-pub fn write_etc(files: &Files, definition: &Definition) -> Result<(), Error> {
-    let read = |path: &str| fs::read_to_string(path).ok();
-    let host = read("/etc/resolv.conf").unwrap_or_default();
-    let upstream = read("/run/systemd/resolve/resolv.conf");
-    let texts = [
-        (
-            files.resolv_conf(),
-            spec::files::resolv_conf(&host, upstream.as_deref(), false),
-        ),
-        (files.hosts(), hosts(definition)),
-        (
-            files.hostname(),
-            spec::files::hostname(&definition.hostname),
-        ),
-    ];
-    for (path, text) in texts {
-        write_public(&path, &text)?;
-    }
-    Ok(())
-}
-
-/// With the machine's network the machine's own table, as docker has it.
-fn hosts(definition: &Definition) -> String {
-    let own = match spec::has_host_network(&definition.config) {
-        Ok(true) => fs::read_to_string("/etc/hosts").ok(),
-        _ => None,
-    };
-    own.unwrap_or_else(|| spec::files::hosts(&definition.hostname, &[]))
-}
-
-/// Writes a file that every user in the container may read.
-fn write_public(path: &Path, text: &str) -> Result<(), Error> {
-    let written = fs::write(path, text)
-        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o644)));
-    written.map_err(|source| Error::file("write", path, source))
 }
 
 /// The labels of the container. Some have a meaning for containerd and its other clients, up to

@@ -19,6 +19,7 @@ use super::{restart, Files};
 use crate::cgroup;
 use crate::containerd::{Containerd, Place};
 use crate::error::Error;
+use crate::network;
 use crate::store::Store;
 
 /// The internal mode of this program that records the end of a run, deletes its task, and starts the
@@ -88,7 +89,9 @@ fn finish(
         return Ok(());
     }
     write(store, files, name, end)?;
-    task::delete(containerd, name)
+    task::delete(containerd, name)?;
+    network::leave(containerd, store, name);
+    Ok(())
 }
 
 /// Writes an end down and tells it, unless somebody did already; answers what is written.

@@ -6,10 +6,12 @@ pub mod attach;
 mod bundle;
 pub mod create;
 pub mod end;
+mod etc;
 pub mod exec;
 mod files;
 mod health;
 pub mod monitor;
+mod orders;
 mod record;
 pub mod restart;
 mod start;
@@ -31,6 +33,7 @@ use shellrt_plugin::names::{self, ModuleName};
 use crate::containerd::{known, Containerd};
 use crate::error::Error;
 use crate::lease;
+use crate::network;
 use crate::store::Store;
 use crate::Context;
 
@@ -162,6 +165,7 @@ impl Module {
             false => None,
         };
         task::delete(containerd, self.name.as_str())?;
+        network::forget(self);
         drop(lock);
         delete_container(containerd, self.name.as_str())?;
         // From here on there is no such module; what is left nobody refers to, so a garbage collection
@@ -246,7 +250,8 @@ pub fn look_at_all(context: &Context) -> Result<(), Error> {
 }
 
 /// Removes the directories of modules that containerd does not know, if they have not changed for
-/// `age`: a `create` or a `remove` was killed. Answers the bytes.
+/// `age`: a `create` or a `remove` was killed. Takes those that do not run off their networks. Answers
+/// the bytes.
 ///
 /// # Errors
 /// What the operating system refuses.
@@ -274,5 +279,6 @@ pub fn remove_leftovers(context: &Context, age: std::time::Duration) -> Result<u
             lock.remove()?;
         }
     }
+    network::prune(context)?;
     Ok(bytes)
 }

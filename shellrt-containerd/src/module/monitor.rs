@@ -25,7 +25,6 @@ use std::time::{Duration, Instant};
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{pidfd_open, Pid, PidfdFlags};
-use serde::{Deserialize, Serialize};
 use shellrt_api::v0::logs::Stream;
 use shellrt_plugin::attach::Listeners;
 use shellrt_plugin::file;
@@ -33,7 +32,8 @@ use shellrt_plugin::lock::Lock;
 use shellrt_plugin::log::{Options, Writer};
 use shellrt_plugin::process::Identity;
 
-use super::{end, Files, Module};
+use super::orders::Orders;
+use super::{end, Files};
 use crate::error::Error;
 
 /// The internal mode of this program that containerd's shim starts: descriptors 3 and 4 are the
@@ -53,28 +53,6 @@ const CHUNK: usize = 64 << 10;
 
 /// How much a pipe takes before the module waits for us, in bytes.
 const PIPE: usize = 1 << 20;
-
-/// What a monitor has to know of its module.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Orders {
-    max_size: u64,
-    max_files: u32,
-    streams: Vec<Stream>,
-    tty: bool,
-}
-
-impl Orders {
-    /// Those of `module`.
-    pub fn of(module: &Module) -> Self {
-        let config = &module.definition.config;
-        Orders {
-            max_size: config.log.max_size.0,
-            max_files: config.log.max_files,
-            streams: config.log.streams.clone(),
-            tty: config.tty,
-        }
-    }
-}
 
 /// What a monitor is told: which run of which module.
 pub fn argument(dir: &Path, number: u64) -> String {
@@ -154,6 +132,8 @@ struct Monitor {
     logged: Vec<Stream>,
     log: Writer,
     listeners: Listeners,
+    /// Its ports.
+    ports: Vec<OwnedFd>,
     /// One byte for each SIGTERM.
     terminated: OwnedFd,
     /// Whether the streams are pipes that only this run has, and no FIFOs.
@@ -216,6 +196,7 @@ impl Monitor {
         Ok(Monitor {
             log: Writer::open(&files.log_dir(), options)?,
             listeners: Listeners::new(&files.attach_dir())?,
+            ports: orders.ports.hold(),
             files,
             number,
             sources,
@@ -396,6 +377,8 @@ impl Monitor {
             return;
         }
         self.told = true;
+        // Who is started next may want them.
+        self.ports.clear();
         if let Err(error) = self.log.sync() {
             log::warn!("{error}");
         }

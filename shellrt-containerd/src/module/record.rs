@@ -11,6 +11,7 @@ use shellrt_api::v0::status::End;
 use shellrt_plugin::process::Identity;
 
 use super::health::Check;
+use crate::network::Cni;
 
 /// What a module was made from. It never changes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +33,9 @@ pub struct Definition {
     /// How to find out whether its program is well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<Check>,
+    /// Where its network and the plugins for it were found, where it has one of CNI's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cni: Option<Cni>,
 }
 
 /// A run, from the moment when its first process exists.

@@ -14,12 +14,14 @@ use shellrt_plugin::file;
 use shellrt_plugin::lock::Lock;
 use shellrt_plugin::process::{self, Identity};
 
+use super::orders::Orders;
 use super::record::{Again, Ended, Run};
 use super::state::Now;
 use super::task::{self, Phase};
-use super::{bundle, create, monitor, Files, Module};
+use super::{bundle, create, etc, monitor, Files, Module};
 use crate::cgroup;
 use crate::error::Error;
+use crate::network;
 
 /// Starts `module` because somebody asks for it; one that runs stays as it is. The caller holds the
 /// module's lock. To be called in a process that nobody kills: see [`super::aside`].
@@ -51,10 +53,11 @@ pub fn start_again(module: &Module, again: Again) -> Result<(), Error> {
     let _task = Lock::exclusive(&module.files.task_lock(), module.containerd.deadline())?;
     // An end is written by now, so nothing is lost with the task.
     clear(module)?;
-    create::write_etc(&module.files, &module.definition)?;
+    etc::write(&module.files, &module.definition)?;
+    network::join(module)?;
     file::remove(&module.files.stdin_closed_mark())?;
     file::remove(&module.files.going_down_mark())?;
-    file::write_json(&module.files.monitor_file(), &monitor::Orders::of(module))?;
+    file::write_json(&module.files.monitor_file(), &Orders::of(module))?;
     let before = (module.files.run()?, module.files.end()?);
     let mut started = begin(module, &again);
     if let Some(error) = started
@@ -194,7 +197,9 @@ fn undo(module: &Module, (run, end): (Option<Run>, Option<Ended>)) {
         Ok(())
     };
     // With its files as they were, the next start finds what containerd still has.
-    if let Err(error) = clear(&patient).and(restored()) {
+    let cleared = clear(&patient);
+    network::leave(&patient.containerd, &module.store, module.name.as_str());
+    if let Err(error) = cleared.and(restored()) {
         log::warn!("what is left of the start of {}: {error}", module.name);
     }
 }

@@ -10,6 +10,7 @@ use super::record::{Ended, Run};
 use super::task::{self, Phase, Task};
 use super::{end, restart, Module};
 use crate::error::Error;
+use crate::network::{self, Joined};
 
 /// How long a module's own process may take to write its end down.
 const TIME_TO_FINISH: Duration = Duration::from_secs(5);
@@ -147,6 +148,7 @@ impl Module {
         if let Ok(Some(_task)) = Lock::try_exclusive(&self.files.task_lock()) {
             if self.files.run()?.as_ref() == Some(&run) {
                 task::delete(&self.containerd, self.name.as_str())?;
+                network::leave(&self.containerd, &self.store, self.name.as_str());
             }
         }
         self.ended(run, end)
@@ -219,6 +221,9 @@ impl Module {
                     answer.started_at = run.started_at;
                     answer.restart_count = Some(run.again.count);
                 }
+                let joined = network::joined(&self.store, self.name.as_str());
+                answer.networks = joined.as_ref().map(Joined::networks);
+                answer.ports = joined.as_ref().map(Joined::ports);
             }
             Now::Restarting(run, end) => {
                 describe_end(&mut answer, run, end);

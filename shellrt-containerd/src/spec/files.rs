@@ -1,5 +1,7 @@
 //! The content of the files that every container gets: its resolver, its host table, its host name.
 
+use std::net::IpAddr;
+
 /// `/etc/resolv.conf`, from `host`, the machine's own.
 ///
 /// With the machine's network, or none, it is the machine's text as it is. In a `private` network a
@@ -17,18 +19,43 @@ pub fn resolv_conf(host: &str, upstream: Option<&str>, private: bool) -> String 
     }
 }
 
-/// `/etc/hosts` of a container with the name `hostname` and the given addresses, each as text.
-pub fn hosts(hostname: &str, addresses: &[String]) -> String {
-    let mut text = String::from(
-        "127.0.0.1\tlocalhost\n\
+/// A resolver's text with these servers and domains in the place of its own, where there are any; the
+/// domain `.` is none.
+pub fn with_resolvers(text: &str, servers: &[IpAddr], domains: &[String]) -> String {
+    let replaced = |line: &str| match line.split_whitespace().next() {
+        Some("nameserver") => !servers.is_empty(),
+        Some("search" | "domain") => !domains.is_empty(),
+        _ => false,
+    };
+    let kept = text.lines().filter(|line| !replaced(line));
+    let mut text: String = kept.flat_map(|line| [line, "\n"]).collect();
+    let domains: Vec<&str> = domains.iter().map(String::as_str).collect();
+    if !domains.is_empty() && domains != ["."] {
+        text.push_str(&format!("search {}\n", domains.join(" ")));
+    }
+    for server in servers {
+        text.push_str(&format!("nameserver {server}\n"));
+    }
+    text
+}
+
+/// `/etc/hosts` of a container, with these addresses and names.
+pub fn hosts(lines: &[(IpAddr, String)]) -> String {
+    let own = "\
+        127.0.0.1\tlocalhost\n\
          ::1\tlocalhost ip6-localhost ip6-loopback\n\
          fe00::\tip6-localnet\n\
          ff00::\tip6-mcastprefix\n\
          ff02::1\tip6-allnodes\n\
-         ff02::2\tip6-allrouters\n",
-    );
-    for address in addresses {
-        text.push_str(&format!("{address}\t{hostname}\n"));
+         ff02::2\tip6-allrouters\n";
+    with_hosts(own, lines)
+}
+
+/// A host table with more addresses and names.
+pub fn with_hosts(table: &str, lines: &[(IpAddr, String)]) -> String {
+    let mut text = table.to_owned();
+    for (address, names) in lines {
+        text.push_str(&format!("{address}\t{names}\n"));
     }
     text
 }
@@ -64,7 +91,7 @@ fn server(line: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{hostname, hosts, resolv_conf};
+    use super::{hostname, hosts, resolv_conf, with_resolvers};
 
     const STUB: &str =
         "# made by systemd-resolved\nnameserver 127.0.0.53\noptions edns0\nsearch lan\n";
@@ -92,8 +119,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_replaces_what_is_there() {
+        let text = "nameserver 10.0.0.2\nsearch lan\noptions edns0\n";
+        let servers = ["192.0.2.1".parse().unwrap(), "fd00::1".parse().unwrap()];
+        let domains = ["a".to_owned(), "b".to_owned()];
+        assert_eq!(with_resolvers(text, &[], &[]), text);
+        assert_eq!(
+            with_resolvers(text, &servers, &[]),
+            "search lan\noptions edns0\nnameserver 192.0.2.1\nnameserver fd00::1\n"
+        );
+        assert_eq!(
+            with_resolvers(text, &[], &domains),
+            "nameserver 10.0.0.2\noptions edns0\nsearch a b\n"
+        );
+        assert_eq!(
+            with_resolvers(text, &[], &[".".to_owned()]),
+            "nameserver 10.0.0.2\noptions edns0\n"
+        );
+    }
+
+    #[test]
     fn the_host_table_names_the_container() {
-        let text = hosts("web", &["10.4.0.7".to_owned()]);
+        let text = hosts(&[("10.4.0.7".parse().unwrap(), "web".to_owned())]);
         assert!(text.starts_with("127.0.0.1\tlocalhost\n"), "{text}");
         assert!(text.ends_with("\n10.4.0.7\tweb\n"), "{text}");
         assert_eq!(hostname("web"), "web\n");

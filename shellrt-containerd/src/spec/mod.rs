@@ -56,6 +56,8 @@ pub struct Facts<'a> {
     /// The directories on the machine of the volumes, by the path in the container: those of the
     /// config, and those that the image wants.
     pub volumes: &'a BTreeMap<String, PathBuf>,
+    /// The network namespace that is made for it, where it has a network of CNI's.
+    pub network: Option<&'a Path>,
     /// What the machine can do.
     pub host: &'a Host,
 }
@@ -96,7 +98,7 @@ pub fn spec(facts: Facts) -> Result<Spec, Error> {
         config.privileged,
         facts.host.capabilities,
     )?;
-    let hostname = hostname(config, facts.name, facts.host)?;
+    let hostname = hostname(config, facts.name, facts.host);
     let (mounts, rootfs_propagation) = mounts::mounts(facts)?;
     let (devices, device_rules) = devices::devices(facts)?;
     Ok(Spec {
@@ -121,7 +123,7 @@ pub fn spec(facts: Facts) -> Result<Spec, Error> {
                 ..limits::resources(facts)?
             },
             cgroups_path: namespaces::cgroups_path(facts),
-            namespaces: namespaces::namespaces(facts)?,
+            namespaces: namespaces::namespaces(facts),
             devices,
             // It follows from the capabilities and so comes after them.
             seccomp: seccomp::filter(facts, capabilities)?,

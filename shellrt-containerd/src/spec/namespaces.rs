@@ -16,33 +16,33 @@ use super::Facts;
 /// version 1 docker leaves the machine's, since older programs look for their cgroup by the path in
 /// /proc.
 ///
-/// # Errors
-/// Error 4 at the network, where it is none that there is.
-pub(super) fn namespaces(facts: Facts) -> Result<Vec<Namespace>, Error> {
+/// The network's is another one that exists, where there is a network.
+pub(super) fn namespaces(facts: Facts) -> Vec<Namespace> {
     let config = facts.config;
     let own = [
         ("mount", true),
-        ("network", !has_host_network(config)?),
+        ("network", !has_host_network(config)),
         ("uts", config.uts == Whose::Private),
         ("pid", config.pid == Whose::Private),
         ("ipc", config.ipc == Whose::Private),
         ("cgroup", facts.host.cgroups.unified),
     ];
     let own = own.into_iter().filter(|(_, is_own)| *is_own);
-    let own = own.map(|(kind, _)| Namespace { kind, path: None });
-    Ok(own.collect())
+    let path = |kind| facts.network.filter(|_| kind == "network");
+    let own = own.map(|(kind, _)| Namespace {
+        kind,
+        path: path(kind).map(Path::to_owned),
+    });
+    own.collect()
 }
 
 /// The host name that the container of `module` sees: the given one; the machine's where the network
 /// or the name are the machine's; else the module's name as far as it fits.
-///
-/// # Errors
-/// As [`has_host_network`].
-pub fn hostname(config: &Config, module: &str, host: &Host) -> Result<String, Error> {
+pub fn hostname(config: &Config, module: &str, host: &Host) -> String {
     match &config.hostname {
-        Some(name) => Ok(name.clone()),
-        None if config.uts == Whose::Host || has_host_network(config)? => Ok(host.name.clone()),
-        None => Ok(fitting(module)),
+        Some(name) => name.clone(),
+        None if config.uts == Whose::Host || has_host_network(config) => host.name.clone(),
+        None => fitting(module),
     }
 }
 
@@ -55,19 +55,9 @@ fn fitting(name: &str) -> String {
         .to_owned()
 }
 
-/// Whether the container has the machine's network; it is the default.
-///
-/// # Errors
-/// Error 4 where the network is none that there is.
-pub fn has_host_network(config: &Config) -> Result<bool, Error> {
-    match config.network.as_deref() {
-        None | Some("host") => Ok(true),
-        Some("none") => Ok(false),
-        Some(other) => Err(invalid(
-            "/network",
-            &format!("there is no network {other:?}; \"host\" and \"none\" are there"),
-        )),
-    }
+/// Whether the container has the machine's network; records of before there were others name none.
+pub fn has_host_network(config: &Config) -> bool {
+    matches!(config.network.as_deref(), None | Some("host"))
 }
 
 /// The kernel settings: docker's two, which let every user ping and listen on any port, then those
@@ -76,7 +66,7 @@ pub fn has_host_network(config: &Config) -> Result<bool, Error> {
 /// # Errors
 /// Error 4 at a setting that this kernel has not.
 pub(super) fn sysctls(facts: Facts) -> Result<BTreeMap<String, String>, Error> {
-    let host_network = has_host_network(facts.config)?;
+    let host_network = has_host_network(facts.config);
     let mut all = BTreeMap::new();
     let docker = [
         ("net.ipv4.ping_group_range", "0 2147483647"),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use super::super::network::{left_of, wipe};
 use super::super::plugin::{pids, signal, until};
 use super::Containerd;
 
@@ -41,6 +42,7 @@ impl Containerd {
                     }
                 }
             }
+            left.extend(left_of(&self.namespace));
             let containers = self.ctr(&["containers", "ls", "-q"]);
             left.extend(containers.lines().map(|line| format!("container {line}")));
             let snapshots = self.ctr(&["snapshots", "ls"]);
@@ -118,6 +120,7 @@ impl Containerd {
                 .status();
         }
         let _ = fs::remove_dir_all(Path::new("/run/containerd/runc").join(&self.namespace));
+        wipe(&self.namespace);
         until("its cgroups are gone", || {
             let left = self.cgroups();
             left.iter().for_each(|cgroup| remove_cgroup(cgroup));

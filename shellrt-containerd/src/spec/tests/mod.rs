@@ -34,6 +34,7 @@ struct Case {
     volumes: BTreeMap<String, PathBuf>,
     host: Host,
     files: [PathBuf; 3],
+    network: Option<PathBuf>,
 }
 
 impl Case {
@@ -48,6 +49,7 @@ impl Case {
             volumes: BTreeMap::new(),
             host: host(),
             files: ["/run/resolv.conf", "/run/hosts", "/run/hostname"].map(PathBuf::from),
+            network: None,
         }
     }
 
@@ -71,6 +73,7 @@ impl Case {
                 hostname,
             },
             volumes: &self.volumes,
+            network: self.network.as_deref(),
             host: &self.host,
         })
     }

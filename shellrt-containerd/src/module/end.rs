@@ -88,10 +88,10 @@ fn finish(
     if files.run()?.as_ref() != Some(run) {
         return Ok(());
     }
-    write(store, files, name, end)?;
-    task::delete(containerd, name)?;
+    // Whoever sees the end may count on the module's ports.
     network::leave(containerd, store, name);
-    Ok(())
+    write(store, files, name, end)?;
+    task::delete(containerd, name)
 }
 
 /// Writes an end down and tells it, unless somebody did already; answers what is written.

@@ -250,7 +250,11 @@ fn a_port_that_somebody_has_is_refused() {
     shellrt.module("start", "late");
 
     // An address that is another machine's.
-    shellrt.create_only("far", &image, config(format!("192.0.2.77:{port}:80")));
+    shellrt.create_only(
+        "far",
+        &image,
+        config(format!("192.0.2.77:{}:80", free_port())),
+    );
     let words = refused(&shellrt, "far");
     assert!(words.contains("the machine has no such address"), "{words}");
     for name in ["late", "early", "far"] {

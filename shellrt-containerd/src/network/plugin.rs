@@ -112,7 +112,7 @@ impl Caller<'_> {
         let patience = Instant::now() + PATIENCE;
         let limit = self.deadline.map_or(patience, |it| it.min(patience));
         let begun = Instant::now();
-        let Some((said, complained)) = output(&mut child, limit)? else {
+        let Some([said, complained]) = output(&mut child, limit)? else {
             let _ = child.kill();
             let _ = child.wait();
             return Err(Error::Slow {
@@ -179,7 +179,7 @@ fn words(answer: &Value) -> Option<String> {
 }
 
 /// All that a process writes to stdout and stderr; `None` at the limit.
-fn output(child: &mut Child, limit: Instant) -> Result<Option<(Vec<u8>, Vec<u8>)>, Error> {
+fn output(child: &mut Child, limit: Instant) -> Result<Option<[Vec<u8>; 2]>, Error> {
     let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
         return Ok(None);
     };
@@ -214,8 +214,7 @@ fn output(child: &mut Child, limit: Instant) -> Result<Option<(Vec<u8>, Vec<u8>)
             }
         }
     }
-    let [said, complained] = texts;
-    Ok(Some((said, complained)))
+    Ok(Some(texts))
 }
 
 #[cfg(test)]

@@ -20,6 +20,8 @@ Environment:
   SHELLRT_CONTAINERD_ROOT   the state directory [/var/lib/shellrt/containerd for root, else
                             ~/.local/share/shellrt/containerd]
   SHELLRT_HOSTS_DIR         registry hosts, as containerd has them [/etc/containerd/certs.d]
+  NETCONFPATH               CNI's networks [/etc/cni/net.d]
+  CNI_PATH                  CNI's plugins [/opt/cni/bin, else the other usual directories]
   RUST_LOG                  what is logged to stderr [warn]
 ";
 

@@ -6,8 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::{json, Value};
 use tests::network::left_of;
+use tests::plugin::{signal, until};
 use tests::shellrt::Shellrt;
 
 use super::names::{address, networked};
@@ -247,4 +249,62 @@ fn what_is_killed_leaves_no_network() {
         assert_nothing_left(&shellrt);
         assert_eq!(given_away(&shellrt, "own"), [""; 0], "{time}");
     }
+}
+
+/// Kills who joins the module to its network, a moment after that began, and who waits for that.
+fn kill_the_joining(shellrt: &Shellrt, moment: Duration) {
+    let joining = |line: &str| line.contains(" network shellrt-");
+    let waiting = |line: &str| line.contains(" start a:");
+    until("the module is being joined", || {
+        shellrt
+            .containerd
+            .processes()
+            .iter()
+            .any(|(_, line)| joining(line))
+    });
+    std::thread::sleep(moment);
+    for (pid, line) in shellrt.containerd.processes() {
+        if joining(&line) || waiting(&line) {
+            signal(pid, Signal::KILL);
+        }
+    }
+}
+
+#[test]
+fn whoever_joins_it_may_be_killed() {
+    let Some((shellrt, _registry, image)) = networked() else {
+        return;
+    };
+    write_network(&shellrt, "10-shellrt.conflist", "own", 6, &[portmap()]);
+    let config = json!({"command": ["sh", "-c", FOREVER], "ports": ["80"], "stop_grace_period": 0});
+    shellrt.create("a", &image, config);
+    for moment in [0, 5, 15, 30, 50, 80, 120, 200] {
+        for again in ["start", "prune"] {
+            let open = shellrt.open(&json!({"_type": "start", "name": "a"}));
+            kill_the_joining(&shellrt, Duration::from_millis(moment));
+            open.finish();
+            // A plugin that was being asked goes on without us.
+            until("the plugins are done", || {
+                let processes = shellrt.containerd.processes();
+                !processes.iter().any(|(_, line)| line.contains("/cni/"))
+            });
+            match again {
+                "start" => {
+                    shellrt.module("start", "a");
+                    assert!(address(&shellrt, "a").starts_with("10.62.6."));
+                }
+                _ => drop(shellrt.ok(&json!({"_type": "prune"}))),
+            }
+            shellrt.ok(&json!({"_type": "stop", "name": "a", "timeout": 0}));
+            let left = left_of(shellrt.containerd.namespace());
+            assert_eq!(left, [""; 0], "{again} after {moment}");
+            assert_eq!(
+                given_away(&shellrt, "own"),
+                [""; 0],
+                "{again} after {moment}"
+            );
+        }
+    }
+    remove(&shellrt, "a");
+    assert_nothing_left(&shellrt);
 }

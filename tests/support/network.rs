@@ -70,6 +70,20 @@ pub fn left_of(namespace: &str) -> Vec<String> {
     left
 }
 
+/// Frees the addresses that modules of a containerd namespace have still: what a test that fails leaves.
+pub fn free_addresses(namespace: &str) {
+    let marked = format!("-{namespace}--");
+    let networks = fs::read_dir("/var/lib/cni/networks").into_iter().flatten();
+    for network in networks.flatten() {
+        for entry in fs::read_dir(network.path()).into_iter().flatten().flatten() {
+            let owner = fs::read_to_string(entry.path()).unwrap_or_default();
+            if owner.contains(&marked) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+}
+
 /// Takes what a power loss does of the modules of a containerd namespace: all but the addresses that are
 /// written down as given away.
 pub fn wipe(namespace: &str) {

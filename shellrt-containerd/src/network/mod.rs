@@ -177,7 +177,13 @@ pub fn join(module: &Module) -> Result<(), PluginError> {
         module.name.as_str(),
         work,
     );
-    Ok(worker::ask(&order)?)
+    let joined = worker::ask(&order);
+    if joined.is_err() {
+        // There is something only if the one who was asked was killed.
+        let patient = module.containerd.to_undo();
+        leave(&patient, &module.store, module.name.as_str());
+    }
+    Ok(joined?)
 }
 
 /// Takes a module off its network, when its task is deleted. The caller has the lock of its tasks.
@@ -242,15 +248,17 @@ pub fn prune(context: &Context) -> Result<(), PluginError> {
         let Ok(Some(lock)) = Lock::try_exclusive(&context.store.module_lock(&name)) else {
             continue;
         };
-        let is_active = match Module::find(context, name.as_str()) {
-            Ok(module) => module.now()?.state() == State::Active,
-            Err(PluginError::ModuleNotFound(_)) => false,
+        let (is_known, is_active) = match Module::find(context, name.as_str()) {
+            Ok(module) => (true, module.now()?.state() == State::Active),
+            Err(PluginError::ModuleNotFound(_)) => (false, false),
             Err(error) => return Err(error),
         };
         if !is_active {
             leave(context.containerd()?, &context.store, name.as_str());
         }
-        drop(lock);
+        if !is_known {
+            lock.remove()?;
+        }
     }
     Ok(())
 }

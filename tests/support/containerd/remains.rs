@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::super::network::{left_of, wipe};
+use super::super::network::{free_addresses, left_of, wipe};
 use super::super::plugin::{pids, signal, until};
 use super::Containerd;
 
@@ -160,6 +160,7 @@ impl Containerd {
 impl Drop for Containerd {
     fn drop(&mut self) {
         self.wipe_memory();
+        free_addresses(&self.namespace);
     }
 }
 

@@ -308,3 +308,18 @@ fn whoever_joins_it_may_be_killed() {
     remove(&shellrt, "a");
     assert_nothing_left(&shellrt);
 }
+
+/// As a service of systemd that has mounts of its own.
+#[test]
+fn a_plugin_with_other_mounts_than_containerd() {
+    let Some((mut shellrt, _registry, image)) = networked() else {
+        return;
+    };
+    shellrt.prelude = Some("mkdir -p /run/netns && mount -t tmpfs none /run/netns".to_owned());
+    shellrt.run("a", &image, FOREVER, json!({"ports": ["80"]}));
+    address(&shellrt, "a");
+    let request = json!({"_type": "exec", "name": "a", "args": ["ls", "/sys/class/net"]});
+    assert_eq!(shellrt.ok(&request)["stdout"], "eth0\nlo\n");
+    remove(&shellrt, "a");
+    assert_nothing_left(&shellrt);
+}

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -298,4 +299,59 @@ fn twenty_modules_at_once_have_twenty_addresses() {
         }
     });
     assert_nothing_left(shellrt);
+}
+
+#[test]
+fn a_network_with_both_versions_of_ip() {
+    let Some((shellrt, _registry, image)) = networked() else {
+        return;
+    };
+    if !Path::new("/proc/net/if_inet6").exists() {
+        return;
+    }
+    let network = json!({"cniVersion": "1.0.0", "name": "dual", "plugins": [
+        {"type": "bridge", "bridge": format!("srt7-{}", std::process::id() % 10_000),
+         "isGateway": true, "ipMasq": true, "ipam": {
+            "type": "host-local", "dataDir": shellrt.files().join("addresses"),
+            "ranges": [[{"subnet": "10.62.7.0/29"}], [{"subnet": "fd62:7::/64"}]],
+            "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}],
+        }},
+        {"type": "portmap", "capabilities": {"portMappings": true}},
+    ]});
+    fs::create_dir_all(shellrt.networks()).unwrap();
+    fs::write(
+        shellrt.networks().join("dual.conflist"),
+        network.to_string(),
+    )
+    .unwrap();
+    let (both, six) = (free_port(), free_port());
+    let ports = json!([format!("{both}:80"), format!("[::]:{six}:80")]);
+    let serve = SERVE.replace("-p 80", "-p [::]:80");
+    let config = json!({"network": "dual", "ports": ports});
+    shellrt.run("web", &image, &serve, config);
+    let status = shellrt.module("status", "web");
+    let ips: Vec<&str> = status["networks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|network| network["ip"].as_str())
+        .collect();
+    assert_eq!(ips, ["10.62.7.2", "fd62:7::2"], "{status}");
+    let hosts: Vec<&Value> = status["ports"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|port| &port["host_ip"])
+        .collect();
+    assert_eq!(hosts, ["0.0.0.0", "::", "::"], "{status}");
+    // The machine's own addresses in the network.
+    let (four_way, six_way) = ("10.62.7.1".parse().unwrap(), "fd62:7::1".parse().unwrap());
+    for (address, port) in [(four_way, both), (six_way, both), (six_way, six)] {
+        until("the port leads to the module", || {
+            get(address, port).as_deref() == Some("web\n")
+        });
+    }
+    assert_eq!(get(four_way, six), None);
+    remove(&shellrt, "web");
+    assert_nothing_left(&shellrt);
 }

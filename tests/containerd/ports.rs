@@ -18,16 +18,17 @@ use super::names::{address, networked};
 use super::{assert_nothing_left, remove, FOREVER};
 
 /// Answers every request with its own name.
-const SERVE: &str = "mkdir /www; hostname > /www/index.html; exec busybox httpd -f -p 80 -h /www";
+pub(super) const SERVE: &str =
+    "mkdir /www; hostname > /www/index.html; exec busybox httpd -f -p 80 -h /www";
 
 /// A port that nobody has in this moment.
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     let listener = TcpListener::bind("0.0.0.0:0").unwrap();
     listener.local_addr().unwrap().port()
 }
 
 /// What a web server answers; nothing where there is none.
-fn get(address: IpAddr, port: u16) -> Option<String> {
+pub(super) fn get(address: IpAddr, port: u16) -> Option<String> {
     let address = SocketAddr::new(address, port);
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
@@ -45,7 +46,7 @@ fn own_address() -> IpAddr {
     socket.local_addr().unwrap().ip()
 }
 
-fn local() -> IpAddr {
+pub(super) fn local() -> IpAddr {
     IpAddr::from([127, 0, 0, 1])
 }
 

@@ -7,6 +7,8 @@ use serde_json::{json, Value};
 use tests::plugin::{signal, until};
 use tests::shellrt::Shellrt;
 
+use super::names::{address, networked};
+use super::ports::{free_port, get, local, SERVE};
 use super::{assert_nothing_left, is_up, remove, run_forever, setup, FOREVER};
 
 /// Says that it ran, and fails.
@@ -393,5 +395,51 @@ fn what_waited_for_its_restart_when_the_power_went_is_started() {
     is_up(&shellrt, "a", 1);
     assert_eq!(shellrt.module("status", "a")["restart_count"], 1);
     remove(&shellrt, "a");
+    assert_nothing_left(&shellrt);
+}
+
+#[test]
+fn what_is_started_again_is_reached_again() {
+    let Some((mut shellrt, _registry, image)) = networked() else {
+        return;
+    };
+    let port = free_port();
+    let config = json!({
+        "command": ["sh", "-c", SERVE], "restart": "always", "ports": [format!("{port}:80")],
+    });
+    shellrt.create("web", &image, config);
+    let neighbour = json!({"command": ["sh", "-c", FOREVER], "restart": "unless-stopped"});
+    shellrt.create("neighbour", &image, neighbour);
+    shellrt.module("start", "neighbour");
+    shellrt.module("start", "web");
+    let answers = || get(local(), port).as_deref() == Some("web\n");
+    until("it answers", answers);
+    for count in 1..=2 {
+        let pid = shellrt.module("status", "web")["pid"].as_u64().unwrap();
+        signal(u32::try_from(pid).unwrap(), Signal::KILL);
+        let count = json!(count);
+        shellrt.wait_until("web", "restart_count", &count);
+        shellrt.wait_until("web", "status", &json!("running"));
+        until("it answers", answers);
+    }
+    shellrt.reboot();
+    shellrt.ok(&json!({"_type": "version"}));
+    until("it answers after the boot", answers);
+    // Its neighbour comes later, perhaps, and knows where it is then.
+    let asks = json!({
+        "_type": "exec", "name": "neighbour", "args": ["busybox", "cat", "/etc/hosts"],
+    });
+    shellrt.wait_until("neighbour", "status", &json!("running"));
+    let line = format!("{}\tweb\n", address(&shellrt, "web"));
+    until("it is known by its name", || {
+        shellrt.ok(&asks)["stdout"]
+            .as_str()
+            .unwrap()
+            .contains(&line)
+    });
+    for name in ["web", "neighbour"] {
+        remove(&shellrt, name);
+    }
+    assert!(get(local(), port).is_none());
     assert_nothing_left(&shellrt);
 }

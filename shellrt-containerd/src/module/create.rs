@@ -190,7 +190,7 @@ impl<'a> Draft<'a> {
         etc::write(&self.files, &definition)?;
         let network = network::namespace(&self.context.store, self.name.as_str());
         spec::make_sources(config)?;
-        let document = spec::spec(spec::Facts {
+        let mut document = spec::spec(spec::Facts {
             name: self.name.as_str(),
             namespace: self.containerd.namespace(),
             config,
@@ -206,6 +206,7 @@ impl<'a> Draft<'a> {
             network: definition.cni.as_ref().map(|_| network.as_path()),
             host: &host,
         })?;
+        spec::cdi::apply(&mut document, config, &spec::cdi::dirs())?;
         let json = |value: Result<Vec<u8>, serde_json::Error>| {
             value.map_err(|source| Error::system("write the container's record", source))
         };

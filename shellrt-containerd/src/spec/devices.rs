@@ -28,6 +28,10 @@ pub(super) fn devices(facts: Facts) -> Result<(Vec<Device>, Vec<DeviceRule>), Er
         rules.extend(DEFAULT.map(|(major, minor)| rule("c", major, minor, "rwm")));
     }
     for (index, wanted) in facts.config.devices.iter().enumerate() {
+        let config::containerd::Device::Node(wanted) = wanted else {
+            // What it means is in a file; see `cdi`.
+            continue;
+        };
         let found = find(Path::new(&wanted.source), Path::new(&wanted.target));
         let found =
             found.map_err(|reason| config::invalid(&format!("/devices/{index}"), &reason))?;
@@ -53,7 +57,7 @@ const DEFAULT: [(i64, i64); 6] = [(1, 5), (1, 3), (1, 9), (1, 8), (5, 0), (5, 1)
 /// Directories of /dev that are file systems of their own, or another program's.
 const NOT_DEVICES: [&str; 7] = ["pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", ".udev"];
 
-fn rule(kind: &'static str, major: i64, minor: i64, access: &str) -> DeviceRule {
+pub(super) fn rule(kind: &'static str, major: i64, minor: i64, access: &str) -> DeviceRule {
     DeviceRule {
         allow: true,
         kind: Some(kind),
@@ -104,7 +108,7 @@ fn below(source: &Path, target: &Path, found: &mut Vec<Device>) {
 }
 
 /// The device at `source`, under the name `target`.
-fn node(source: &Path, target: &Path) -> Option<Device> {
+pub(super) fn node(source: &Path, target: &Path) -> Option<Device> {
     let metadata = fs::symlink_metadata(source).ok()?;
     let kind = metadata.file_type();
     let kind = match (kind.is_char_device(), kind.is_block_device()) {

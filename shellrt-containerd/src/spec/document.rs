@@ -24,11 +24,33 @@ pub struct Spec {
     pub hostname: String,
     /// What is mounted, in this order.
     pub mounts: Vec<Mount>,
+    /// Programs of the machine that are run beside the container.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub hooks: Hooks,
     /// Text for the runtime.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
     /// What only Linux has.
     pub linux: Linux,
+}
+
+/// Programs by when they are run, as in `createContainer`.
+pub type Hooks = BTreeMap<String, Vec<Hook>>;
+
+/// A program of the machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Hook {
+    /// Its path.
+    pub path: String,
+    /// Its arguments, with its name as the first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    /// Its environment.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<String>,
+    /// How many seconds it may take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<i64>,
 }
 
 /// A process in a container: the first one, or one of `exec`.

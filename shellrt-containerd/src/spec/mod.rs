@@ -6,6 +6,7 @@
 //! place in the config; nothing is dropped in silence.
 
 mod capabilities;
+pub mod cdi;
 mod devices;
 pub mod document;
 pub mod files;
@@ -29,7 +30,7 @@ use shellrt_api::v0::Error;
 
 use capabilities::Set;
 pub use document::Spec;
-use document::{Linux, Resources, Root};
+use document::{Hooks, Linux, Resources, Root};
 pub use host::Host;
 pub use image::ImageConfig;
 pub use layers::Layers;
@@ -115,6 +116,7 @@ pub fn spec(facts: Facts) -> Result<Spec, Error> {
             Namespace::Host => String::new(),
         },
         mounts,
+        hooks: Hooks::default(),
         annotations: config.annotations.clone(),
         linux: Linux {
             sysctl: namespaces::sysctls(facts)?,

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Bytes, Duration, Log, Restart};
 
-pub use device::Device;
+pub use device::{Device, DeviceNode};
 pub use extra_host::{ExtraHost, HostAddress};
 pub use healthcheck::{Healthcheck, Test};
 pub use limit::{Swap, Ulimit};
@@ -93,8 +93,9 @@ pub struct Config {
         skip_serializing_if = "Vec::is_empty"
     )]
     pub tmpfs: Vec<Tmpfs>,
-    /// Devices of the machine, as `"/dev/x"`, `"/dev/x:/dev/y"` or `"/dev/x:/dev/y:rwm"`. Default:
-    /// only those that docker gives to every container.
+    /// Devices of the machine, as `"/dev/x"`, `"/dev/x:/dev/y"` or `"/dev/x:/dev/y:rwm"`, and of the
+    /// Container Device Interface, as `"vendor.com/class=name"`. Default: only those that docker gives
+    /// to every container.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<Device>,
     /// Capabilities beyond docker's default set, with or without `CAP_`; `ALL` for all. Default

@@ -142,6 +142,51 @@ fn devices_and_runtimes() {
         json!({"HostConfig": {"Devices": [{"PathOnHost": "x"}]}}),
         "/config/HostConfig/Devices/0",
     );
+    host(
+        json!({"Devices": [{"PathOnHost": "vendor.com/class=a"}], "DeviceRequests": [
+            {"Driver": "cdi", "DeviceIDs": ["vendor.com/class=b", "vendor.com/class=c"]}
+        ]}),
+        json!({"devices": ["vendor.com/class=a", "vendor.com/class=b", "vendor.com/class=c"]}),
+    );
+    let gpu = |mut request: Value| {
+        request["Capabilities"] = json!([["gpu", "utility"]]);
+        json!({ "DeviceRequests": [request] })
+    };
+    for (request, devices) in [
+        (
+            json!({"Driver": "nvidia", "Count": -1}),
+            json!(["nvidia.com/gpu=all"]),
+        ),
+        (
+            json!({"Count": 2}),
+            json!(["nvidia.com/gpu=0", "nvidia.com/gpu=1"]),
+        ),
+        (
+            json!({"DeviceIDs": ["0", "GPU-8a"]}),
+            json!(["nvidia.com/gpu=0", "nvidia.com/gpu=GPU-8a"]),
+        ),
+    ] {
+        host(gpu(request), json!({"devices": devices}));
+    }
+    let place = "/config/HostConfig/DeviceRequests/0";
+    for (request, field) in [
+        (json!({"Driver": "cdi"}), "/DeviceIDs"),
+        (
+            json!({"Driver": "cdi", "Count": 1, "DeviceIDs": ["a/b=c"]}),
+            "/Count",
+        ),
+        (json!({"Driver": "cdi", "DeviceIDs": ["c"]}), ""),
+        (json!({"Driver": "other", "Count": -1}), ""),
+        (json!({"Count": -1, "Capabilities": [["tpu"]]}), ""),
+        (json!({"Count": -2, "Capabilities": [["gpu"]]}), "/Count"),
+        (
+            json!({"Count": 1, "DeviceIDs": ["0"], "Capabilities": [["gpu"]]}),
+            "/Count",
+        ),
+    ] {
+        let body = json!({"HostConfig": {"DeviceRequests": [request]}});
+        refused(body, &format!("{place}{field}"));
+    }
     host(json!({"Runtime": "runc"}), json!({}));
     host(
         json!({"Runtime": "io.containerd.runsc.v1"}),

@@ -47,7 +47,8 @@ pub struct ContainerdFlags {
     #[arg(long, value_name = "GUEST[:OPTIONS]")]
     pub tmpfs: Vec<Tmpfs>,
 
-    /// Give the container a device, as "/dev/x", "/dev/x:/dev/y" or "/dev/x:/dev/y:rwm"
+    /// Give the container a device, as "/dev/x", "/dev/x:/dev/y" or "/dev/x:/dev/y:rwm", or one of the
+    /// Container Device Interface, as "vendor.com/class=name"
     #[arg(long = "device", value_name = "DEVICE")]
     pub devices: Vec<Device>,
 

@@ -2,7 +2,7 @@
 
 use super::super::super::super::Error;
 use super::super::super::invalid;
-use super::super::{Config, Mount, MountKind, Tmpfs};
+use super::super::{Config, Device, Mount, MountKind, Tmpfs};
 use super::no_nul;
 
 pub(super) fn check(config: &Config) -> Result<(), Error> {
@@ -21,9 +21,18 @@ pub(super) fn check(config: &Config) -> Result<(), Error> {
     }
     for (index, device) in config.devices.iter().enumerate() {
         let path = format!("/devices/{index}");
-        absolute(&path, &device.source)?;
-        target(&path, &device.target)?;
-        free(&mut taken, &path, &device.target)?;
+        match device {
+            Device::Node(device) => {
+                absolute(&path, &device.source)?;
+                target(&path, &device.target)?;
+                free(&mut taken, &path, &device.target)?;
+            }
+            Device::Cdi(name) => {
+                if config.devices[..index].contains(device) {
+                    return Err(invalid(&path, &format!("{name:?} is there already")));
+                }
+            }
+        }
     }
     Ok(())
 }

@@ -80,6 +80,10 @@ mod calls;
 #[path = "containerd/output.rs"]
 mod output;
 
+/// Docker's create options, as they are found.
+#[path = "containerd/docker_bodies.rs"]
+mod docker_bodies;
+
 /// Other releases of containerd.
 #[path = "containerd/versions.rs"]
 mod versions;

@@ -15,6 +15,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
 use shellrt_api::v0::config::containerd::Config;
 use shellrt_api::v0::config::{self, docker, Restart};
 use shellrt_api::v0::{Code, Error};
@@ -68,7 +69,7 @@ impl Mapped {
 
     /// An error at a place of `config`, as one at the place in the request that it comes from.
     pub fn as_docker(&self, mut error: Error) -> Error {
-        let path = error.detail.get("path").and_then(serde_json::Value::as_str);
+        let path = error.detail.get("path").and_then(Value::as_str);
         let ours = match path.and_then(|path| path.strip_prefix("/config")) {
             Some(ours) if error.code == Code::INVALID_CONFIG => ours.to_owned(),
             _ => return error,
@@ -227,6 +228,39 @@ fn wrong(place: &str, error: &dyn std::error::Error) -> Error {
 /// A key, as a part of a JSON pointer.
 fn escaped(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
+}
+
+/// The same error, with its place as the keys are written in `request`.
+pub fn place_as_written(request: &Value, error: Error) -> Error {
+    let path = error.detail.get("path").and_then(Value::as_str);
+    match path.map(|path| as_written(request, path)) {
+        Some(written) => error.with("path", written),
+        None => error,
+    }
+}
+
+/// A pointer to a key of `body`, as the key is written there: upper and lower case are the same.
+pub fn as_written(body: &Value, pointer: &str) -> String {
+    let mut written = String::new();
+    let mut here = Some(body);
+    for part in pointer.split('/').skip(1) {
+        let name = part.replace("~1", "/").replace("~0", "~");
+        let members = here.and_then(Value::as_object).into_iter().flatten();
+        let found = members
+            .filter(|(key, _)| key.eq_ignore_ascii_case(&name))
+            .min_by_key(|(key, _)| **key != name);
+        let (key, value) = match found {
+            Some((key, value)) => (key.as_str(), Some(value)),
+            None => (
+                name.as_str(),
+                here.and_then(|here| here.get(name.parse::<usize>().ok()?)),
+            ),
+        };
+        written.push('/');
+        written.push_str(&escaped(key));
+        here = value;
+    }
+    written
 }
 
 /// What is said, where something is.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{json, Value};
 use shellrt_api::v0::config::{self, containerd, docker as body};
 use shellrt_api::v0::create::{Request, Response};
 use shellrt_plugin::create::{check_env, check_log, unknown_config_type};
@@ -60,8 +60,10 @@ fn from_docker(
     env: BTreeMap<String, String>,
     body: &Value,
 ) -> Result<Response, Error> {
-    let (body, unknown) = body::decode(body)?;
-    let mut mapped = docker::map(body, unknown, &Machine::read())?;
+    let (options, unknown) = body::decode(body)?;
+    let request = json!({ "config": body });
+    let mapped = docker::map(options, unknown, &Machine::read());
+    let mut mapped = mapped.map_err(|error| docker::place_as_written(&request, error))?;
     check_env(&env)?;
     let mut wanted = Wanted {
         config_type: body::CONFIG_TYPE,
@@ -72,9 +74,16 @@ fn from_docker(
     let created = check(&wanted.config).and_then(|()| create(context, name, &wanted));
     match created {
         Ok(()) => Ok(Response {
-            ignored: mapped.ignored,
+            ignored: mapped
+                .ignored
+                .iter()
+                .map(|pointer| docker::as_written(&request, pointer))
+                .collect(),
         }),
-        Err(Error::Wire(error)) => Err(Error::Wire(mapped.as_docker(error))),
+        Err(Error::Wire(error)) => {
+            let error = docker::place_as_written(&request, mapped.as_docker(error));
+            Err(Error::Wire(error))
+        }
         Err(other) => Err(other),
     }
 }

@@ -215,3 +215,18 @@ fn an_error_says_the_place_that_the_caller_knows() {
         "{message}"
     );
 }
+
+#[test]
+fn places_are_as_the_caller_writes_them() {
+    let request =
+        json!({"config": {"hostconfig": {"Binds": ["a"], "a/b": 1}, "X": {"n": 1, "N": 2}}});
+    for (pointer, written) in [
+        ("/config/HostConfig/Binds/0", "/config/hostconfig/Binds/0"),
+        ("/config/HostConfig/A~1b", "/config/hostconfig/a~1b"),
+        ("/config/HostConfig/Memory", "/config/hostconfig/Memory"),
+        ("/config/x/N", "/config/X/N"),
+        ("", ""),
+    ] {
+        assert_eq!(super::as_written(&request, pointer), written);
+    }
+}

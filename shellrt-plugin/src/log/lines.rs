@@ -1,6 +1,6 @@
 //! Walking through a file line by line, in both directions, whatever is in it.
 
-use super::record::LONGEST;
+use super::record::LONGEST_LINE;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -22,7 +22,7 @@ impl Forward {
     /// At the beginning of a file. A block must be longer than a record.
     pub fn new(block: usize) -> Forward {
         Forward {
-            block: vec![0; block.max(2 * LONGEST)].into_boxed_slice(),
+            block: vec![0; block.max(2 * LONGEST_LINE)].into_boxed_slice(),
             unread: 0..0,
             offset: 0,
             skipping: None,
@@ -62,7 +62,7 @@ impl Forward {
 
     /// Reads on, up to the offset `limit`; false where there is nothing (yet).
     pub fn fill(&mut self, file: &File, limit: u64) -> io::Result<bool> {
-        if self.unread.len() > LONGEST {
+        if self.unread.len() > LONGEST_LINE {
             // This can't become a record any more. What follows its newline can.
             self.skipping.get_or_insert(self.offset);
             self.offset += self.unread.len() as u64;
@@ -129,7 +129,7 @@ impl<'a> Backward<'a> {
                 None if self.offset <= self.from => 0,
                 None => {
                     // What is cut out of the middle of an endless line leaves it too long still.
-                    let surplus = self.block.len().saturating_sub(LONGEST + 1);
+                    let surplus = self.block.len().saturating_sub(LONGEST_LINE + 1);
                     self.block.drain(..surplus);
                     self.load()?;
                     continue;
@@ -195,7 +195,19 @@ mod tests {
     fn both_walks_agree() {
         let mut file = tempfile::tempfile().unwrap();
         let mut written = Vec::new();
-        for length in [0, 1, 40, 500_000, 3, LONGEST - 1, LONGEST, 70_000, 0, 0, 5] {
+        for length in [
+            0,
+            1,
+            40,
+            500_000,
+            3,
+            LONGEST_LINE - 1,
+            LONGEST_LINE,
+            70_000,
+            0,
+            0,
+            5,
+        ] {
             written.resize(written.len() + length, b'x');
             written.push(b'\n');
         }

@@ -11,6 +11,9 @@
 //! with a newline after each `F`, are exactly the bytes that the module wrote. A text is any bytes
 //! but newlines, 16 KiB at most.
 //!
+//! What a Kubernetes runtime has written itself is read too: its times have fewer digits, and may be
+//! those of a time zone.
+//!
 //! The files of one directory: `log` is being written, `log.1` is the one before it, `log.2` the
 //! one before that. Within a file the times never go back. A line that is not a whole record (the
 //! power was lost in the middle of a write) is skipped by whoever reads.
@@ -21,9 +24,11 @@
 
 mod files;
 mod follow;
+mod foreign;
 mod lines;
 mod read;
 mod record;
+mod rotate;
 mod select;
 #[cfg(test)]
 mod tests;
@@ -32,6 +37,7 @@ mod write;
 
 pub use follow::Follow;
 pub use read::Reader;
+pub use rotate::{rotate, size};
 pub use write::{Options, Writer};
 
 pub use shellrt_api::v0::logs::Stream;

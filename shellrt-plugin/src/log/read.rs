@@ -2,7 +2,7 @@
 
 use super::files::Directory;
 use super::lines::Forward;
-use super::record::{self, HEAD, STAMP};
+use super::record::{self, STAMP};
 use super::select::{self, Part};
 use super::{Error, Query};
 use std::collections::VecDeque;
@@ -55,15 +55,25 @@ pub(super) struct Records {
     /// What is left to read, the current file first.
     parts: VecDeque<Part>,
     lines: Forward,
-    /// What of the current record did not fit into the caller's buffer: the time and the text, as
-    /// places in the block of `lines`.
-    pending: [Range<usize>; 2],
+    /// What of the current record did not fit into the caller's buffer.
+    pending: Pending,
     /// For each stream, whether its last record was a piece of a line that goes on.
     unfinished: [bool; 2],
     /// The times of `query` where records must be checked one by one, because they are yet to come.
     bounds: Option<Bounds>,
     /// Whether a record was found that is too late.
     late: bool,
+}
+
+/// A record on its way.
+#[derive(Debug)]
+struct Pending {
+    /// The time and a space.
+    stamp: [u8; STAMP],
+    /// What of the stamp is still to be given.
+    left: Range<usize>,
+    /// What of the text is still to be given, as a place in the block of the lines.
+    text: Range<usize>,
 }
 
 #[derive(Debug)]
@@ -96,7 +106,11 @@ impl Records {
             query,
             parts: parts.into(),
             lines: Forward::new(BLOCK),
-            pending: [0..0, 0..0],
+            pending: Pending {
+                stamp: [b' '; STAMP],
+                left: 0..0,
+                text: 0..0,
+            },
             unfinished: [false; 2],
             bounds: checked.then_some(bounds),
             late: query.until.is_some_and(|until| until < 0),
@@ -184,25 +198,23 @@ impl Records {
             }
             if let Some(bounds) = &self.bounds {
                 let time = record::time_of(bytes);
-                if bounds.until.is_some() && time > bounds.until.as_ref() {
+                if bounds.until.is_some() && time > bounds.until {
                     self.late = true;
                     break;
                 }
-                if time < bounds.since.as_ref() {
+                if time < bounds.since {
                     continue;
                 }
             }
             let goes_on = std::mem::replace(&mut self.unfinished[stream], !head.ended);
-            let stamp = if self.query.timestamps && !goes_on {
-                STAMP
-            } else {
-                0
-            };
+            if self.query.timestamps && !goes_on {
+                if let Some(time) = record::time_of(bytes) {
+                    self.pending.stamp[..time.len()].copy_from_slice(&time);
+                    self.pending.left = 0..STAMP;
+                }
+            }
             // The newline of an `F` record is the module's, the one of a `P` record is not.
-            self.pending = [
-                line.start..line.start + stamp,
-                line.start + HEAD..line.end - usize::from(!head.ended),
-            ];
+            self.pending.text = line.start + head.text..line.end - usize::from(!head.ended);
             filled += give(&self.lines, &mut self.pending, &mut out[filled..]);
         }
         filled
@@ -211,14 +223,17 @@ impl Records {
 
 /// Copies as much of `pending` into `out` as it takes, and leaves the rest.
 #[inline]
-fn give(lines: &Forward, pending: &mut [Range<usize>; 2], out: &mut [u8]) -> usize {
+fn give(lines: &Forward, pending: &mut Pending, out: &mut [u8]) -> usize {
     let mut filled = 0;
-    for range in pending {
-        let count = range.len().min(out.len() - filled);
-        let bytes = lines.bytes(range.start..range.start + count);
-        out[filled..filled + count].copy_from_slice(bytes);
-        range.start += count;
-        filled += count;
+    let Pending { stamp, left, text } = pending;
+    if left.start < left.end {
+        filled = left.len().min(out.len());
+        out[..filled].copy_from_slice(&stamp[left.start..left.start + filled]);
+        left.start += filled;
     }
-    filled
+    let count = text.len().min(out.len() - filled);
+    let bytes = lines.bytes(text.start..text.start + count);
+    out[filled..filled + count].copy_from_slice(bytes);
+    text.start += count;
+    filled + count
 }

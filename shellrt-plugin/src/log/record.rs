@@ -1,5 +1,6 @@
 //! One record, byte by byte.
 
+use super::foreign;
 use super::Stream;
 
 /// A record is its head, its text and a newline.
@@ -13,8 +14,11 @@ pub(super) const HEAD: usize = 40;
 /// The longest text of a record; longer pieces are split.
 pub(super) const LONGEST_TEXT: usize = 16 << 10;
 
-/// The longest record. A longer line is garbage.
+/// The longest record of ours. A longer line is none.
 pub(super) const LONGEST: usize = HEAD + LONGEST_TEXT + 1;
+
+/// The longest line that may be a record, also one of somebody else's: their heads are longer.
+pub(super) const LONGEST_LINE: usize = LONGEST + 64;
 
 /// What stands in front of each line where times are shown: the time and a space.
 pub(super) const STAMP: usize = 31;
@@ -58,11 +62,19 @@ pub(super) struct Head {
     pub stream: Stream,
     /// Whether the module wrote a newline after the text.
     pub ended: bool,
+    /// Where in the line the text begins.
+    pub text: usize,
 }
 
 /// The head of `line`, which ends with its newline; `None` where it is not a whole record.
 #[inline]
 pub(super) fn parse(line: &[u8]) -> Option<Head> {
+    own(line).or_else(|| foreign::parse(line))
+}
+
+/// The head of a record that we have written.
+#[inline]
+fn own(line: &[u8]) -> Option<Head> {
     let head: &[u8; HEAD] = line.first_chunk()?;
     // The bounds of each byte are compared all at once, without a branch, because this is done for
     // every record that is read.
@@ -83,13 +95,20 @@ pub(super) fn parse(line: &[u8]) -> Option<Head> {
         _ => return None,
     };
     let whole = wrong == 0 && line.len() > HEAD && line.len() <= LONGEST;
-    whole.then_some(Head { stream, ended })
+    whole.then_some(Head {
+        stream,
+        ended,
+        text: HEAD,
+    })
 }
 
 /// The time of a line that [`parse`] took for a record.
 #[inline]
-pub(super) fn time_of(line: &[u8]) -> Option<&Time> {
-    line.first_chunk()
+pub(super) fn time_of(line: &[u8]) -> Option<Time> {
+    match own(line) {
+        Some(_) => line.first_chunk().copied(),
+        None => foreign::time_of(line),
+    }
 }
 
 /// Writes `number` into all of `text`, with leading zeros.
@@ -98,6 +117,19 @@ fn digits(text: &mut [u8], mut number: u64) {
         *digit = b'0' + (number % 10) as u8;
         number /= 10;
     }
+}
+
+/// How many days after the epoch a day of the Gregorian calendar is; its year is not before 0.
+pub(super) fn days(year: u64, month: u64, day: u64) -> Option<u64> {
+    // As in `date`, years begin in March.
+    let (year, month) = match month {
+        1 | 2 => (year.checked_sub(1)?, month + 9),
+        _ => (year, month - 3),
+    };
+    let (era, year_of_era) = (year / 400, year % 400);
+    let day_of_year = (153 * month + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    (era * 146_097 + day_of_era).checked_sub(719_468)
 }
 
 /// Year, month and day of a number of days since the epoch, in the Gregorian calendar.
@@ -141,6 +173,16 @@ mod tests {
     }
 
     #[test]
+    fn days_are_counted_as_they_are_named() {
+        for n in 0..80_000 {
+            let (year, month, day) = date(n);
+            assert_eq!(days(year, month, day), Some(n));
+        }
+        assert_eq!(days(1969, 12, 31), None);
+        assert_eq!(days(0, 1, 1), None);
+    }
+
+    #[test]
     fn times_sort_as_bytes() {
         let step = 86_400_000_000_000 / 3 + 1_000_000_007;
         let mut last = time(0);
@@ -157,6 +199,7 @@ mod tests {
         let stdout = Head {
             stream: Stream::Stdout,
             ended: true,
+            text: HEAD,
         };
         assert_eq!(parse(good), Some(stdout));
         for stream in [Stream::Stdout, Stream::Stderr] {
@@ -164,7 +207,13 @@ mod tests {
                 let mut line = head(&time(i64::MAX), stream, ended).to_vec();
                 assert_eq!(parse(&line), None, "there is no newline");
                 line.push(b'\n');
-                assert_eq!(parse(&line), Some(Head { stream, ended }));
+                let text = HEAD;
+                let head = Head {
+                    stream,
+                    ended,
+                    text,
+                };
+                assert_eq!(parse(&line), Some(head));
             }
         }
         for at in 0..HEAD {

@@ -105,7 +105,7 @@ fn first_at(file: &File, size: u64, time: &Time) -> io::Result<u64> {
         // The rest of the line that this is in the middle of.
         next(&mut lines, file, high)?;
         match next_record(&mut lines, file, high)? {
-            Some((_, range)) if lines.bytes(range.clone()) < time.as_slice() => {
+            Some((_, range)) if !is_at(lines.bytes(range.clone()), time) => {
                 low = lines.offset();
             }
             _ => high = middle,
@@ -113,11 +113,16 @@ fn first_at(file: &File, size: u64, time: &Time) -> io::Result<u64> {
     }
     lines.seek(low);
     while let Some((offset, range)) = next_record(&mut lines, file, size)? {
-        if lines.bytes(range) >= time.as_slice() {
+        if is_at(lines.bytes(range), time) {
             return Ok(offset);
         }
     }
     Ok(lines.offset())
+}
+
+/// Whether the time of a record is `time` or later.
+fn is_at(line: &[u8], time: &Time) -> bool {
+    record::time_of(line).is_some_and(|found| found >= *time)
 }
 
 /// The next line that is a record, and where it begins, before `limit`.

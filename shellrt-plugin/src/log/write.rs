@@ -310,7 +310,7 @@ fn last_time(file: &File, size: u64) -> io::Result<record::Time> {
     while let Some(offset) = lines.next(&mut line)? {
         if record::parse(&line).is_some() {
             if let Some(time) = record::time_of(&line) {
-                return Ok(*time);
+                return Ok(time);
             }
         }
         if offset + FAR < size {

@@ -250,8 +250,13 @@ fn the_tables_of_fields_are_those_of_the_types() {
         };
         assert_eq!(fields(part(&section, "Response")), expected, "{kind}");
     }
-    for config_type in [config::wasm::CONFIG_TYPE, config::containerd::CONFIG_TYPE] {
-        let source = read(&format!("src/v0/config/{config_type}.rs"));
+    for config_type in [
+        config::wasm::CONFIG_TYPE,
+        config::containerd::CONFIG_TYPE,
+        config::containerd_cri::CONFIG_TYPE,
+    ] {
+        let source = config_type.replace('-', "_");
+        let source = read(&format!("src/v0/config/{source}.rs"));
         assert_eq!(
             fields(&config_section(config_type)),
             members(&source, "Config"),
@@ -291,6 +296,14 @@ fn the_examples_of_configs_are_configs() {
     };
     assert_eq!(create.config_type, config::containerd::CONFIG_TYPE);
     let config: config::containerd::Config = config::decode(&create.config).expect("a config");
+    config.check().expect("a config that can be");
+
+    let example = config_example(config::containerd_cri::CONFIG_TYPE);
+    let Ok(Request::Create(create)) = Request::decode(&example) else {
+        panic!("{example} is no create");
+    };
+    assert_eq!(create.config_type, config::containerd_cri::CONFIG_TYPE);
+    let config: config::containerd_cri::Config = config::decode(&create.config).expect("a config");
     config.check().expect("a config that can be");
 
     let example = config_example(config::docker::CONFIG_TYPE);

@@ -40,7 +40,7 @@ const ADDRESS: &str = "/run/containerd/containerd.sock";
 const NAMESPACE: &str = "shellrt";
 
 /// The largest answer that is taken, in bytes; containerd sends 16 MiB unless it is told otherwise.
-const MAX_ANSWER: usize = 64 << 20;
+pub const MAX_ANSWER: usize = 64 << 20;
 
 /// How long undoing may take when the request's own time is over.
 const TIME_TO_UNDO: Duration = Duration::from_secs(10);
@@ -196,6 +196,22 @@ impl Containerd {
         leased
     }
 
+    /// The same connection for what is in the namespace `namespace`, without a lease.
+    ///
+    /// # Errors
+    /// [`Error::Namespace`].
+    pub fn with_namespace(&self, namespace: &str) -> Result<Self, Error> {
+        let mut other = self.clone();
+        namespace.clone_into(&mut other.place.namespace);
+        other.headers = Headers {
+            namespace: namespace
+                .parse()
+                .map_err(|_| Error::Namespace(namespace.to_owned()))?,
+            lease: None,
+        };
+        Ok(other)
+    }
+
     /// The lease that holds what is made or touched through this.
     pub fn lease(&self) -> Option<&str> {
         self.headers.lease.as_ref()?.to_str().ok()
@@ -252,7 +268,8 @@ impl Containerd {
         self.run(doing, ask(doing, call))
     }
 
-    fn service(&self) -> Service {
+    /// Whatever else listens at the same socket.
+    pub fn service(&self) -> Service {
         InterceptedService::new(self.channel.clone(), self.headers.clone())
     }
 

@@ -11,6 +11,9 @@ use tonic::Status;
 use crate::containerd::{ADDRESS_VARIABLE, NAMESPACE_VARIABLE};
 use crate::network;
 
+/// This plugin's own code: `containerd-cri` modules need an image that is not on this machine.
+pub const PAUSE_IMAGE_MISSING: Code = Code(100);
+
 /// Why a request can't be answered with ok.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -81,6 +84,18 @@ pub enum Error {
         /// Its own words.
         source: Refusal,
     },
+    /// containerd serves no Kubernetes interface.
+    #[error(
+        "containerd's CRI plugin is disabled; remove \"cri\" from \"disabled_plugins\" in its \
+         configuration and restart it"
+    )]
+    CriDisabled(#[source] Refusal),
+    /// The image of the process that holds a pod together is not here.
+    #[error(
+        "no pause image {0:?} on this machine, and without it there are no pods; pull it first, or set \
+         \"sandbox_image\" in containerd's configuration to one that is here"
+    )]
+    PauseImageMissing(String),
     /// No module has this name.
     #[error("no module {0:?}; \"list\" shows what exists")]
     ModuleNotFound(String),
@@ -236,6 +251,8 @@ impl Error {
             Error::Forbidden { .. } => Code::PERMISSION_DENIED,
             Error::Namespace(_) => Code::RUNTIME_ERROR,
             Error::Runtime { source, .. } => source.class(),
+            Error::CriDisabled(_) => Code::RUNTIME_ERROR,
+            Error::PauseImageMissing(_) => PAUSE_IMAGE_MISSING,
             Error::ModuleNotFound(_) => Code::MODULE_NOT_FOUND,
             Error::ModuleExists(_) | Error::ForeignContainer(_) => Code::MODULE_EXISTS,
             Error::WrongState { .. } => Code::WRONG_STATE,
@@ -259,6 +276,9 @@ impl From<Error> for v0::Error {
         match error {
             Error::Wire(error) => error,
             Error::Registry(error) => error.answer(),
+            Error::PauseImageMissing(ref image) => v0::Error::new(error.code(), &error)
+                .with("kind", "pause_image_missing")
+                .with("image", image.as_str()),
             other => v0::Error::new(other.code(), &other),
         }
     }

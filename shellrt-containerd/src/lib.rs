@@ -4,6 +4,7 @@
 mod boot;
 mod cgroup;
 mod containerd;
+mod cri;
 mod docker;
 mod error;
 mod handler;
@@ -139,6 +140,7 @@ pub fn internal_mode(arguments: &[OsString]) -> Option<ExitCode> {
         monitor::LOGGER_MODE => monitor::logger(argument),
         monitor::HOLDER_MODE => monitor::holder(argument),
         aside::START_MODE => aside::serve_start(argument),
+        aside::CREATE_MODE => aside::serve_create(argument),
         aside::EXEC_MODE => aside::serve_exec(argument),
         worker::MODE => worker::serve(),
         end::MODE => monitor::parsed(argument).and_then(|(number, dir)| end::record(&dir, number)),

@@ -8,6 +8,7 @@
 //!   lock/<name>                            held while a module is changed
 //!   pull/<id>                              held while an image is pulled
 //!   modules/<name>/                        one module: its log, its runs, its files: see `module`
+//!   cri/<name>/                            one module in a pod: see `cri`
 //!   volumes/<name>/                        named volumes, which outlive modules
 //! ```
 
@@ -113,6 +114,16 @@ impl Store {
     /// One module.
     pub fn module(&self, name: &ModuleName) -> PathBuf {
         self.modules().join(name.as_str())
+    }
+
+    /// All modules in pods; there is no such directory before the first.
+    pub fn pods(&self) -> PathBuf {
+        self.root.join("cri")
+    }
+
+    /// One module in a pod.
+    pub fn pod(&self, name: &ModuleName) -> PathBuf {
+        self.pods().join(name.as_str())
     }
 
     /// All named volumes.

@@ -12,6 +12,7 @@ fn pulls_survive_every_collection(version: Version) {
     let options = containerd::Options {
         version,
         collects_at_once: true,
+        ..containerd::Options::default()
     };
     let Some(world) = Shellrt::start_with(options).and_then(World::over) else {
         return;

@@ -37,12 +37,12 @@ fn pulls_are_the_same(version: Version) {
         version,
         ..Default::default()
     };
-    let Some(world) = Shellrt::start_with(options).and_then(World::over) else {
+    let Some(world) = Shellrt::start_with(options.clone()).and_then(World::over) else {
         return;
     };
     // The store of each image is compared with a daemon that has nothing else.
     for reference in all_kinds(&world.registry) {
-        let Some(other) = Containerd::start_with(options) else {
+        let Some(other) = Containerd::start_with(options.clone()) else {
             return;
         };
         ctr_pull(&other, &reference);

@@ -39,17 +39,31 @@ fn main() -> anyhow::Result<()> {
     let networks = Path::new(&folder).join("net.d");
     let folder = Path::new(&folder).join("containerd");
     fs::create_dir(&folder)?;
-    let options = Options {
-        version: Version::from_env(),
+    let version = Version::from_env();
+    let mut options = Options {
+        version,
         ..Options::default()
     };
-    let containerd = Containerd::start_in(&folder, options);
-    let registry = starting.join().ok().flatten().context("no registry")?;
+    // The pause image comes from the registry, so this has to be there before.
+    let (registry, containerd) = match std::env::var_os("SHELLRT_SERVICE_PODS") {
+        Some(_) => {
+            let registry = starting.join().ok().flatten().context("no registry")?;
+            let pause = format!("{}/{}:1", registry.host(), images::PAUSE);
+            options.pause_image = Some(pause.clone());
+            let containerd = Containerd::start_in(&folder, options);
+            if let Some(containerd) = &containerd {
+                containerd.ctr_of_pods(&["images", "pull", "--plain-http", &pause]);
+            }
+            (registry, containerd)
+        }
+        None => {
+            let containerd = Containerd::start_in(&folder, options);
+            let registry = starting.join().ok().flatten().context("no registry")?;
+            (registry, containerd)
+        }
+    };
     let Some(containerd) = containerd else {
-        let missing = format!(
-            "no containerd {:?}; tests/programs/fetch brings it",
-            options.version
-        );
+        let missing = format!("no containerd {version:?}; tests/programs/fetch brings it");
         println!("{}", json!({ "missing": missing }));
         return Ok(());
     };

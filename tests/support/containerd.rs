@@ -15,6 +15,9 @@ use super::plugin::{next_boot, signal, BOOT};
 
 mod remains;
 
+/// The namespace of the Kubernetes interface.
+const PODS: &str = "k8s.io";
+
 /// Which containerd.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Version {
@@ -50,12 +53,14 @@ impl Version {
 }
 
 /// How a containerd is set up.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Which one.
     pub version: Version,
     /// Whether it collects garbage after every single change, and not now and then.
     pub collects_at_once: bool,
+    /// The reference of the pause image of its Kubernetes interface, which it has only with one.
+    pub pause_image: Option<String>,
 }
 
 /// A running containerd. Dropping it ends everything that belongs to it, whoever started that.
@@ -145,11 +150,27 @@ impl Containerd {
 
     /// The command of `ctr` in the test's namespace.
     pub fn ctr_command(&self, arguments: &[&str]) -> Command {
+        self.ctr_command_in(&self.namespace, arguments)
+    }
+
+    /// What `ctr` prints in the namespace of the Kubernetes interface.
+    ///
+    /// # Panics
+    /// Where it fails.
+    pub fn ctr_of_pods(&self, arguments: &[&str]) -> String {
+        let output = self.ctr_command_in(PODS, arguments).output();
+        let output = output.expect("ctr runs");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "ctr {arguments:?}: {error}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn ctr_command_in(&self, namespace: &str, arguments: &[&str]) -> Command {
         let mut command = self.program("ctr");
         command
             .arg("-a")
             .arg(self.address())
-            .args(["-n", &self.namespace])
+            .args(["-n", namespace])
             .args(arguments)
             .stdin(Stdio::null());
         command
@@ -232,7 +253,13 @@ impl Containerd {
 
     fn configuration(&self) -> String {
         let folder = self.folder.display();
-        let disabled: Vec<String> = DISABLED.iter().map(|id| format!("{id:?}")).collect();
+        let has_cri = self.options.pause_image.is_some();
+        let disabled: Vec<String> = DISABLED
+            .iter()
+            .filter(|_| !has_cri)
+            .chain(&UNUSED)
+            .map(|id| format!("{id:?}"))
+            .collect();
         let mut text = format!(
             "version = 2\nroot = \"{folder}/root\"\nstate = \"{folder}/state\"\n\
              disabled_plugins = [{}]\n[grpc]\naddress = \"{folder}/containerd.sock\"\n",
@@ -242,6 +269,14 @@ impl Containerd {
             text += "[plugins.\"io.containerd.gc.v1.scheduler\"]\npause_threshold = 0.5\n\
                      deletion_threshold = 1\nmutation_threshold = 1\nschedule_delay = \"0s\"\n\
                      startup_delay = \"0s\"\n";
+        }
+        if let Some(image) = &self.options.pause_image {
+            text += &format!(
+                "[plugins.\"io.containerd.grpc.v1.cri\"]\nsandbox_image = {image:?}\n\
+                 restrict_oom_score_adj = true\nenable_selinux = false\n\
+                 disable_tcp_service = true\n\
+                 [plugins.\"io.containerd.grpc.v1.cri\".cni]\nconf_dir = \"{folder}/cni\"\n"
+            );
         }
         text
     }
@@ -253,13 +288,16 @@ impl Containerd {
     }
 }
 
-/// What no test needs and what takes time to start: the kubelet's side, snapshotters that need
-/// devices, tracing.
-const DISABLED: [&str; 12] = [
+/// The Kubernetes interface, which takes time to start.
+const DISABLED: [&str; 4] = [
     "io.containerd.grpc.v1.cri",
     "io.containerd.cri.v1.images",
     "io.containerd.cri.v1.runtime",
     "io.containerd.podsandbox.controller.v1.podsandbox",
+];
+
+/// What no test needs and what takes time to start: snapshotters that need devices, tracing.
+const UNUSED: [&str; 8] = [
     "io.containerd.nri.v1.nri",
     "io.containerd.snapshotter.v1.aufs",
     "io.containerd.snapshotter.v1.btrfs",

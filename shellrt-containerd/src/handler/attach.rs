@@ -6,6 +6,7 @@ use shellrt_api::v0::attach::{Request, Response};
 use shellrt_api::v0::plugin::Reply;
 use shellrt_plugin::attach::{after_nul, Attached, Wanted};
 
+use crate::cri;
 use crate::error::Error;
 use crate::module::attach::feed;
 use crate::module::{Module, State};
@@ -19,6 +20,9 @@ pub fn handle(context: &Context, request: Request) -> Result<Reply, Error> {
         streams,
         close_stdin,
     } = request;
+    if let Some(module) = cri::Module::find(context, &name)? {
+        return module.attach(streams.as_deref(), stdin, context.deadline);
+    }
     let module = Module::find(context, &name)?;
     let state = module.now()?.state();
     if state == State::Exited {

@@ -3,19 +3,25 @@
 use std::collections::BTreeMap;
 
 use serde_json::{json, Value};
-use shellrt_api::v0::config::{self, containerd, docker as body};
+use shellrt_api::v0::config::{self, containerd, containerd_cri, docker as body};
 use shellrt_api::v0::create::{Request, Response};
 use shellrt_plugin::create::{check_env, check_log, unknown_config_type};
 use shellrt_plugin::names::{self, ModuleName};
 
+use crate::cri;
 use crate::docker::{self, Machine};
 use crate::error::Error;
 use crate::image;
+use crate::module::aside;
 use crate::module::create::{create, Wanted};
 use crate::Context;
 
 /// The config types of this plugin.
-pub const CONFIG_TYPES: [&str; 2] = [containerd::CONFIG_TYPE, body::CONFIG_TYPE];
+pub const CONFIG_TYPES: [&str; 3] = [
+    containerd::CONFIG_TYPE,
+    containerd_cri::CONFIG_TYPE,
+    body::CONFIG_TYPE,
+];
 
 /// Makes a module.
 pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
@@ -28,6 +34,7 @@ pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
     let name = names::check(&name)?;
     match config_type.as_str() {
         containerd::CONFIG_TYPE => from_containerd(context, &name, env, &config),
+        containerd_cri::CONFIG_TYPE => from_containerd_cri(context, &name, env, &config),
         body::CONFIG_TYPE => from_docker(context, &name, env, &config),
         other => Err(unknown_config_type(other, &CONFIG_TYPES).into()),
     }
@@ -49,6 +56,22 @@ fn from_containerd(
     };
     check(&wanted.config)?;
     create(context, name, &wanted)?;
+    Ok(Response::default())
+}
+
+fn from_containerd_cri(
+    context: &Context,
+    name: &ModuleName,
+    env: BTreeMap<String, String>,
+    config: &Value,
+) -> Result<Response, Error> {
+    let config: containerd_cri::Config = config::decode(config)?;
+    check_env(&env)?;
+    config.check()?;
+    check_log(&config.log)?;
+    image::canonical(&config.image)?;
+    let wanted = cri::create::Wanted { env, config };
+    aside::create_pod(context.containerd()?, name.as_str(), &wanted)?;
     Ok(Response::default())
 }
 

@@ -10,6 +10,7 @@ use shellrt_api::v0::plugin::Reply;
 use shellrt_plugin::event::Events;
 
 use crate::containerd::Place;
+use crate::cri;
 use crate::error::Error;
 use crate::module;
 use crate::store::Store;
@@ -26,7 +27,7 @@ pub fn handle(context: &Context, request: Request) -> Result<Reply, Error> {
     let Request { since, follow } = request;
     let events = Events::new(context.store.root());
     let stream = events.stream(since, follow, context.deadline)?;
-    if let Err(error) = module::look_at_all(context) {
+    if let Err(error) = look(context) {
         // What is known is told all the same.
         log::warn!("{error}");
     }
@@ -36,6 +37,15 @@ pub fn handle(context: &Context, request: Request) -> Result<Reply, Error> {
     }
     let response = shellrt_api::v0::Response::Events(Response {});
     Ok(Reply::stream(response, stream))
+}
+
+/// Looks at all modules: an end that nobody has written down is written by that.
+fn look(context: &Context) -> Result<(), Error> {
+    module::look_at_all(context)?;
+    for module in cri::all(context)? {
+        module.now()?;
+    }
+    Ok(())
 }
 
 /// Looks whenever containerd says that a task has ended, and after each time that it was away.
@@ -58,7 +68,7 @@ fn listen(context: &Context) -> Result<(), Error> {
         "subscribe to its events",
         containerd.events().subscribe(request),
     )?;
-    module::look_at_all(context)?;
+    look(context)?;
     loop {
         let next = containerd.run("hear its events", async {
             let next = stream.message().await;
@@ -68,6 +78,6 @@ fn listen(context: &Context) -> Result<(), Error> {
             return Ok(());
         }
         thread::sleep(TIME_TO_FINISH);
-        module::look_at_all(context)?;
+        look(context)?;
     }
 }

@@ -4,6 +4,7 @@ use shellrt_api::v0::exec::{Request, Response};
 use shellrt_api::v0::{Code, Error as WireError};
 use shellrt_plugin::create::check_env;
 
+use crate::cri;
 use crate::error::Error;
 use crate::module::{aside, Module, Now};
 use crate::Context;
@@ -23,11 +24,16 @@ pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
         return Err(error.with("path", "/args").into());
     }
     check_env(env)?;
-    let module = Module::find(context, name)?;
-    let what = match module.now()? {
-        Now::Running(running) if running.paused => "is paused; resume it first",
-        Now::Running(_) => return aside::exec(&module, &request),
-        Now::Created | Now::Restarting(..) | Now::Exited(..) => "does not run; start it first",
+    let what = match cri::Module::find(context, name)? {
+        Some(module) => match module.now()? {
+            cri::Now::Running(_) => return aside::exec(context.containerd()?, &request),
+            cri::Now::Created | cri::Now::Exited(_) => "does not run; start it first",
+        },
+        None => match Module::find(context, name)?.now()? {
+            Now::Running(running) if running.paused => "is paused; resume it first",
+            Now::Running(_) => return aside::exec(context.containerd()?, &request),
+            Now::Created | Now::Restarting(..) | Now::Exited(..) => "does not run; start it first",
+        },
     };
     let name = name.clone();
     Err(Error::WrongState { name, what })

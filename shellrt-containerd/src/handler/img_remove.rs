@@ -2,6 +2,7 @@
 
 use shellrt_api::v0::img_remove::{Request, Response};
 
+use crate::cri;
 use crate::image;
 use crate::{Context, Error};
 
@@ -12,6 +13,8 @@ use crate::{Context, Error};
 pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
     let Request { image, force } = request;
     let containerd = context.containerd()?;
-    image::remove(containerd, &image, force)?;
+    let users = cri::users(&context.store)?;
+    image::remove(containerd, &image, force, &users)?;
+    cri::forget_image(context, &image)?;
     Ok(Response {})
 }

@@ -2,6 +2,7 @@
 
 use shellrt_api::v0::list::{Request, Response};
 
+use crate::cri;
 use crate::error::Error;
 use crate::module;
 use crate::Context;
@@ -10,8 +11,11 @@ use crate::Context;
 pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
     let Request { details } = request;
     if !details {
+        let mut modules = module::names(context)?;
+        modules.extend(cri::names(&context.store)?);
+        modules.sort_unstable();
         return Ok(Response {
-            modules: module::names(context)?,
+            modules,
             details: None,
         });
     }
@@ -21,6 +25,13 @@ pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
         let task = tasks.remove(module.name.as_str());
         let now = module.now_with(task)?;
         all.insert(module.name.to_string(), module.describe(now));
+    }
+    for module in cri::all(context)? {
+        // One of which nothing can be found out must not hide the others.
+        let status = module
+            .status()
+            .unwrap_or_else(|error| module.unknown(&error));
+        all.insert(module.name.to_string(), status);
     }
     Ok(Response {
         modules: all.keys().cloned().collect(),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use shellrt_api::v0::prune::{Request, Response};
 
+use crate::cri;
 use crate::image::{self, Pruned};
 use crate::module;
 use crate::{Context, Error};
@@ -20,8 +21,14 @@ pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
     let containerd = context.containerd()?;
     // What these hold goes with the collection of the images.
     let files = module::remove_leftovers(context, leftovers)?;
+    cri::create::clear_all(context, &context.store)?;
+    let users = cri::users(&context.store)?;
+    let images = images.then_some(age);
     let Pruned { images, bytes } =
-        image::prune(containerd, &context.store, images.then_some(age), leftovers)?;
+        image::prune(containerd, &context.store, images, leftovers, &users)?;
+    for image in &images {
+        cri::forget_image(context, image)?;
+    }
     let bytes = bytes.saturating_add(files);
     Ok(Response { images, bytes })
 }

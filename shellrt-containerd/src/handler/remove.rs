@@ -5,6 +5,7 @@ use shellrt_api::v0::remove::{Request, Response};
 use shellrt_plugin::event::Events;
 use shellrt_plugin::stop::Grace;
 
+use crate::cri;
 use crate::error::Error;
 use crate::module::stop::{ask, wait_or_kill};
 use crate::module::{Module, State};
@@ -13,6 +14,14 @@ use crate::Context;
 /// Removes a module.
 pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
     let Request { name, force } = request;
+    // What was begun and not finished goes with whatever is removed.
+    cri::create::clear_all(context, &context.store)?;
+    if let Some((module, order)) = cri::Module::find_locked(context, &name)? {
+        // Programs of v0 know no force for this kind.
+        module.remove()?;
+        order.remove()?;
+        return Ok(Response {});
+    }
     let (module, order) = Module::find_locked(context, &name)?;
     if module.now()?.state() == State::Active {
         if !force {

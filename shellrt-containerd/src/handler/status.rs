@@ -2,6 +2,7 @@
 
 use shellrt_api::v0::status::{Request, Response};
 
+use crate::cri;
 use crate::error::Error;
 use crate::module::Module;
 use crate::Context;
@@ -9,5 +10,8 @@ use crate::Context;
 /// Looks.
 pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
     let Request { name } = request;
-    Module::find(context, &name)?.status()
+    match cri::Module::find(context, &name)? {
+        Some(module) => module.status(),
+        None => Module::find(context, &name)?.status(),
+    }
 }

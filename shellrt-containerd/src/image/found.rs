@@ -55,12 +55,15 @@ pub(super) async fn records(containerd: &Containerd) -> Result<Vec<Record>, Erro
     Ok(answer.images.into_iter().filter_map(Record::of).collect())
 }
 
-/// Writes the record of an image that is complete. Labels that others gave it stay.
+/// Writes the record of an image that is complete, with `labels`. Those that others gave it stay.
 pub(super) async fn write(
     containerd: &Containerd,
     name: &str,
     target: &Descriptor,
+    labels: labels::Labels,
 ) -> Result<(), Error> {
+    let paths = labels.keys().map(|key| format!("labels.{key}"));
+    let paths: Vec<String> = paths.chain(["target".to_owned()]).collect();
     let image = api::Image {
         name: name.to_owned(),
         target: Some(ApiDescriptor {
@@ -69,6 +72,7 @@ pub(super) async fn write(
             size: i64::try_from(target.size).unwrap_or(i64::MAX),
             ..Default::default()
         }),
+        labels: labels.into_iter().collect(),
         ..Default::default()
     };
     loop {
@@ -83,7 +87,7 @@ pub(super) async fn write(
         let request = api::UpdateImageRequest {
             image: Some(image.clone()),
             update_mask: Some(prost_types::FieldMask {
-                paths: vec!["target".to_owned()],
+                paths: paths.clone(),
             }),
             ..Default::default()
         };

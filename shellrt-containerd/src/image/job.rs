@@ -48,7 +48,7 @@ impl Job<'_> {
         match &outcome {
             Ok(Outcome::Done(_)) => {
                 let root = image.parents.first().unwrap_or(&image.manifest);
-                found::write(&lease.containerd, &name, &root.descriptor).await?;
+                found::write(&lease.containerd, &name, &root.descriptor, Labels::new()).await?;
                 if let Err(error) = lease.end().await {
                     log::warn!("{error}: it goes after a week");
                 }

@@ -19,6 +19,7 @@ mod fetch;
 mod found;
 mod ingest;
 mod job;
+mod known;
 mod labels;
 mod layers;
 mod lease;
@@ -34,6 +35,7 @@ use shellrt_plugin::registry::{Digest, Platform, Reference};
 
 pub use self::config::Config;
 use self::found::Found;
+pub use self::known::{share, unshare};
 pub use self::lease::KEPT;
 pub use self::prune::{prune, Pruned};
 pub use self::pull::Pull;

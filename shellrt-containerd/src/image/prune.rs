@@ -29,7 +29,8 @@ pub struct Pruned {
 const PINNED: (&str, &str) = ("io.cri-containerd.pinned", "pinned");
 
 /// Removes the images that were pulled `images` ago or before and that no container uses, and what
-/// broken pulls left `leftovers` ago or before.
+/// broken pulls left `leftovers` ago or before. `others` are modules that have no container in this
+/// namespace, with the names of their images.
 ///
 /// # Errors
 /// [`Error::Runtime`].
@@ -38,13 +39,14 @@ pub fn prune(
     store: &Store,
     images: Option<Duration>,
     leftovers: Duration,
+    others: &[(String, String)],
 ) -> Result<Pruned, Error> {
     containerd.run("prune", async {
         let snapshotter = Stores::find(containerd).await?.snapshotter;
         let before = usage(containerd, &snapshotter).await?;
         let mut pruned = Pruned::default();
         if let Some(age) = images {
-            for name in unused(containerd, age).await? {
+            for name in unused(containerd, age, others).await? {
                 delete(containerd, &name, false).await?;
                 pruned.images.push(name);
             }
@@ -87,10 +89,15 @@ async fn end(containerd: &Containerd, store: &Store, left: &Left) -> Result<(), 
 }
 
 /// The names of the images that no container was made from.
-async fn unused(containerd: &Containerd, age: Duration) -> Result<Vec<String>, Error> {
+async fn unused(
+    containerd: &Containerd,
+    age: Duration,
+    others: &[(String, String)],
+) -> Result<Vec<String>, Error> {
     let used: BTreeSet<String> = users(containerd)
         .await?
         .into_iter()
+        .chain(others.iter().cloned())
         .map(|(_, image)| image)
         .collect();
     let age = i64::try_from(age.as_nanos()).unwrap_or(i64::MAX);

@@ -12,6 +12,7 @@ use shellrt_plugin::pull::{throttled, Patience, Report};
 use shellrt_plugin::registry::{Choice, Client, Digest, Platform, Reference, Settings};
 
 use super::job::{Here, Job, Outcome};
+use super::labels::Labels;
 use super::lease;
 use super::room::Stores;
 use super::{canonical, found, wanted};
@@ -209,7 +210,7 @@ impl Pull {
         if lock.borrow().is_some() {
             let known = found::record(job.containerd, &name).await?;
             if known.is_some_and(|known| known.target.digest == *now) {
-                found::write(job.containerd, &name, &here.record.target).await?;
+                found::write(job.containerd, &name, &here.record.target, Labels::new()).await?;
             }
             lease::forget(job.containerd, &name).await?;
         }

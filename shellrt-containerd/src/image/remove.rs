@@ -13,11 +13,17 @@ use crate::containerd::{ask, known, Containerd};
 use crate::error::Error;
 
 /// Removes an image: its name and those that mean the same. The disk space that nobody else needs is
-/// free when it returns.
+/// free when it returns. `others` are modules that have no container in this namespace, with the
+/// names of their images.
 ///
 /// # Errors
 /// [`Error::ImageNotFound`]; [`Error::ImageInUse`] without `force`; code 10 for the reference.
-pub fn remove(containerd: &Containerd, reference: &str, force: bool) -> Result<(), Error> {
+pub fn remove(
+    containerd: &Containerd,
+    reference: &str,
+    force: bool,
+    others: &[(String, String)],
+) -> Result<(), Error> {
     let reference = canonical(reference)?;
     let records = containerd.run("list the images", found::records(containerd))?;
     let names = names(&reference, &records);
@@ -28,8 +34,11 @@ pub fn remove(containerd: &Containerd, reference: &str, force: bool) -> Result<(
         let containers = containerd.run("list the containers", users(containerd))?;
         let mine = containers
             .into_iter()
+            .chain(others.iter().cloned())
             .filter(|(_, image)| names.contains(image));
-        let modules: Vec<String> = mine.map(|(name, _)| name).collect();
+        let mut modules: Vec<String> = mine.map(|(name, _)| name).collect();
+        modules.sort_unstable();
+        modules.dedup();
         if !modules.is_empty() {
             return Err(Error::ImageInUse {
                 image: reference.to_string(),

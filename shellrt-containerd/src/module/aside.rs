@@ -13,16 +13,22 @@ use serde::Serialize;
 use shellrt_api::v0::{self, exec};
 use shellrt_plugin::hangup::{Hangup, Wake};
 use shellrt_plugin::lock::Lock;
+use shellrt_plugin::names;
 
 use super::state::Now;
 use super::Module;
-use crate::containerd::Place;
+use crate::containerd::{Containerd, Place};
+use crate::cri;
 use crate::error::Error;
 use crate::store::Store;
 use crate::Context;
 
 /// The internal mode of this program that starts a module. Its stdin is the module's lock.
 pub const START_MODE: &str = "start";
+
+/// The internal mode of this program that makes a module in a pod: containerd forgets the shim of a pod
+/// whose making was given up. What it is made from comes on stdin.
+pub const CREATE_MODE: &str = "create";
 
 /// The internal mode of this program that runs a command in a module. The request comes on stdin.
 pub const EXEC_MODE: &str = "exec";
@@ -37,16 +43,45 @@ pub fn start(module: &Module, order: &Lock) -> Result<(), Error> {
     }
     // Whatever becomes of us, nobody else gets at the module before the start is over.
     let order = order.as_fd().try_clone_to_owned().map_err(failed)?;
-    ask(START_MODE, module, order.into(), b"")
+    let name = module.name.as_str();
+    ask(START_MODE, name, &module.containerd, order.into(), b"")
 }
 
-/// Runs a command in `module`, which runs. The command is killed when we are.
+/// As [`start`], for a module in a pod.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_pod(module: &cri::Module, order: &Lock) -> Result<(), Error> {
+    if let cri::Now::Running(_) = module.now()? {
+        return Ok(());
+    }
+    let order = order.as_fd().try_clone_to_owned().map_err(failed)?;
+    let name = module.name.as_str();
+    ask(START_MODE, name, module.containerd(), order.into(), b"")
+}
+
+/// Makes the module `name` in a pod, from a checked config.
+///
+/// # Errors
+/// As [`cri::create::create`].
+pub fn create_pod(
+    containerd: &Containerd,
+    name: &str,
+    wanted: &cri::create::Wanted,
+) -> Result<(), Error> {
+    let input = serde_json::to_vec(wanted).map_err(|source| failed(source.into()))?;
+    ask(CREATE_MODE, name, containerd, Stdio::piped(), &input)
+}
+
+/// Runs a command in the module that the request names, which runs; its kind does not matter. The
+/// command is killed when we are.
 ///
 /// # Errors
 /// As [`super::exec::run`].
-pub fn exec(module: &Module, request: &exec::Request) -> Result<exec::Response, Error> {
+pub fn exec(containerd: &Containerd, request: &exec::Request) -> Result<exec::Response, Error> {
     let input = serde_json::to_vec(request).map_err(|source| failed(source.into()))?;
-    ask(EXEC_MODE, module, Stdio::piped(), &input)
+    let name = request.name.as_str();
+    ask(EXEC_MODE, name, containerd, Stdio::piped(), &input)
 }
 
 fn failed(source: io::Error) -> Error {
@@ -56,12 +91,13 @@ fn failed(source: io::Error) -> Error {
 /// Has a process of ours do something, and answers what it says.
 fn ask<T: DeserializeOwned>(
     mode: &str,
-    module: &Module,
+    name: &str,
+    containerd: &Containerd,
     stdin: Stdio,
     input: &[u8],
 ) -> Result<T, Error> {
     let mut child = Command::new("/proc/self/exe")
-        .args([mode, &argument(module)])
+        .args([mode, &argument(name, containerd.deadline())])
         .stdin(stdin)
         .stdout(Stdio::piped())
         .spawn()
@@ -94,7 +130,24 @@ fn ask<T: DeserializeOwned>(
 /// # Errors
 /// What is wrong with the argument; what is wrong with the module goes to stdout.
 pub fn serve_start(argument: &str) -> Result<(), Error> {
-    answer(argument, |module| super::start::start(&module))
+    answer(argument, |context, name| {
+        match cri::Module::find(context, name)? {
+            Some(module) => module.start(),
+            None => super::start::start(&Module::find(context, name)?),
+        }
+    })
+}
+
+/// Makes the module in a pod that `argument` names.
+///
+/// # Errors
+/// What is wrong with the argument; what is wrong with the module goes to stdout.
+pub fn serve_create(argument: &str) -> Result<(), Error> {
+    answer(argument, |context, name| {
+        let wanted = serde_json::from_reader(io::stdin());
+        let wanted = wanted.map_err(|source| Error::system("read the request", source))?;
+        cri::create::create(context, &names::check(name)?, wanted)
+    })
 }
 
 /// Runs a command in the module that `argument` names.
@@ -102,16 +155,19 @@ pub fn serve_start(argument: &str) -> Result<(), Error> {
 /// # Errors
 /// What is wrong with the argument; what is wrong with the module goes to stdout.
 pub fn serve_exec(argument: &str) -> Result<(), Error> {
-    answer(argument, |module| {
+    answer(argument, |context, name| {
         let request = serde_json::from_reader(io::stdin());
         let request = request.map_err(|source| Error::system("read the request", source))?;
-        super::exec::run(&module, &request)
+        match cri::Module::find(context, name)? {
+            Some(module) => module.exec(&request),
+            None => super::exec::run(&Module::find(context, name)?.place(), &request),
+        }
     })
 }
 
 fn answer<T: Serialize>(
     argument: &str,
-    work: impl FnOnce(Module) -> Result<T, Error>,
+    work: impl FnOnce(&Context, &str) -> Result<T, Error>,
 ) -> Result<(), Error> {
     // Whoever asked may end its process group, and that must not end this.
     let _ = rustix::process::setsid();
@@ -119,12 +175,12 @@ fn answer<T: Serialize>(
         let kind = io::ErrorKind::InvalidInput;
         Error::system("understand the argument", kind)
     })?;
-    let found = || {
+    let context = || {
         let place = Place::from_env()?;
-        let context = Context::new(Store::open(&place)?, place, deadline);
-        Module::find(&context, name)
+        Ok(Context::new(Store::open(&place)?, place, deadline))
     };
-    let answer = found().and_then(work).map_err(v0::Error::from);
+    let answer = context().and_then(|context| work(&context, name));
+    let answer = answer.map_err(v0::Error::from);
     let answer =
         serde_json::to_vec(&answer).map_err(|source| Error::system("write the answer", source))?;
     // Whoever asked may be gone.
@@ -133,12 +189,12 @@ fn answer<T: Serialize>(
 }
 
 /// Which module it is, and how long it may take, in milliseconds.
-fn argument(module: &Module) -> String {
-    let left = module.containerd.deadline().map(|deadline| {
+fn argument(name: &str, deadline: Option<Instant>) -> String {
+    let left = deadline.map(|deadline| {
         let left = deadline.saturating_duration_since(Instant::now());
         left.as_millis().to_string()
     });
-    format!("{}:{}", module.name, left.unwrap_or_default())
+    format!("{name}:{}", left.unwrap_or_default())
 }
 
 fn parse(argument: &str) -> Option<(&str, Option<Instant>)> {

@@ -22,6 +22,7 @@ use super::{
     container, delete_container, etc, remove_snapshot, Definition, Files, EXTENSION, LABEL,
 };
 use crate::containerd::Containerd;
+use crate::cri;
 use crate::error::Error;
 use crate::image::{self, Image};
 use crate::lease;
@@ -68,6 +69,7 @@ pub struct Wanted {
 pub fn create(context: &Context, name: &ModuleName, wanted: &Wanted) -> Result<(), Error> {
     let containerd = context.containerd()?;
     let order = Lock::exclusive(&context.store.module_lock(name), context.deadline)?;
+    cri::create::clear(context, name)?;
     match container(containerd, name.as_str())? {
         Some(found) if found.labels.contains_key(LABEL) => {
             return Err(Error::ModuleExists(name.to_string()))

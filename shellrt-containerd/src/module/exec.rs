@@ -30,32 +30,57 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How often the reader of the answer is looked after.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Runs a command in `module`, which runs. To be called in a process that nobody kills: see
+/// Where commands run.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// The module's name.
+    pub name: &'a str,
+    /// The container.
+    pub id: &'a str,
+    /// The module's directory.
+    pub dir: &'a Path,
+    /// The connection with the container's namespace.
+    pub containerd: &'a Containerd,
+}
+
+impl Module {
+    /// Where its commands run.
+    pub fn place(&self) -> Target<'_> {
+        Target {
+            name: self.name.as_str(),
+            id: self.name.as_str(),
+            dir: self.files.dir(),
+            containerd: &self.containerd,
+        }
+    }
+}
+
+/// Runs a command in a module, which runs. To be called in a process that nobody kills: see
 /// [`super::aside`].
 ///
 /// # Errors
 /// [`Error::Timeout`] at the deadline, when it has been killed; [`Error::Runtime`] where the runtime
 /// can't start it.
-pub fn run(module: &Module, request: &Request) -> Result<Response, Error> {
+pub fn run(target: &Target<'_>, request: &Request) -> Result<Response, Error> {
     let timeout = request.timeout.map(Duration::from_secs);
     let timeout = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let deadline = [timeout, module.containerd.deadline()];
-    let exec = Exec::new(module, deadline.into_iter().flatten().min())?;
-    let spec = process(module, request)?;
+    let deadline = [timeout, target.containerd.deadline()];
+    let exec = Exec::new(target, deadline.into_iter().flatten().min())?;
+    let spec = process(target, request)?;
     exec.run(spec)
 }
 
 /// One command; its FIFOs go with it.
 struct Exec<'a> {
     containerd: Containerd,
-    module: &'a Module,
+    target: &'a Target<'a>,
     id: String,
     dir: PathBuf,
     deadline: Option<Instant>,
 }
 
 impl<'a> Exec<'a> {
-    fn new(module: &'a Module, deadline: Option<Instant>) -> Result<Self, Error> {
+    fn new(target: &'a Target<'a>, deadline: Option<Instant>) -> Result<Self, Error> {
         let id = format!(
             "exec-{}-{}",
             std::process::id(),
@@ -63,9 +88,9 @@ impl<'a> Exec<'a> {
         );
         let exec = Exec {
             // The deadline is the command's: whatever happens, it is killed and deleted.
-            containerd: module.containerd.without_deadline(),
-            dir: module.files.dir().join(&id),
-            module,
+            containerd: target.containerd.without_deadline(),
+            dir: target.dir.join(&id),
+            target,
             id,
             deadline,
         };
@@ -91,7 +116,7 @@ impl<'a> Exec<'a> {
             let text = |path: PathBuf| path.to_string_lossy().into_owned();
             let mut tasks = self.containerd.tasks();
             let request = api::ExecProcessRequest {
-                container_id: self.module.name.to_string(),
+                container_id: self.target.id.to_owned(),
                 stdout: text(self.stdout()),
                 stderr: text(self.stderr()),
                 spec: Some(spec),
@@ -101,7 +126,7 @@ impl<'a> Exec<'a> {
             let refused = |status: Status| Error::refused("run the command", status);
             tasks.exec(request).await.map_err(refused)?;
             let request = api::StartRequest {
-                container_id: self.module.name.to_string(),
+                container_id: self.target.id.to_owned(),
                 exec_id: self.id.clone(),
             };
             let result = match tasks.start(request).await {
@@ -109,7 +134,7 @@ impl<'a> Exec<'a> {
                 Err(status) => Err(refused(status)),
             };
             let request = api::DeleteProcessRequest {
-                container_id: self.module.name.to_string(),
+                container_id: self.target.id.to_owned(),
                 exec_id: self.id.clone(),
             };
             // With the module's end the command is gone too.
@@ -122,7 +147,7 @@ impl<'a> Exec<'a> {
     async fn collect(&self, stdout: Receiver, stderr: Receiver) -> Result<Response, Error> {
         let mut tasks = self.containerd.tasks();
         let request = api::WaitRequest {
-            container_id: self.module.name.to_string(),
+            container_id: self.target.id.to_owned(),
             exec_id: self.id.clone(),
         };
         let mut waiting = tasks.clone();
@@ -160,7 +185,7 @@ impl<'a> Exec<'a> {
                 killed = self.is_over(&hangup);
                 if killed.is_some() {
                     let request = api::KillRequest {
-                        container_id: self.module.name.to_string(),
+                        container_id: self.target.id.to_owned(),
                         exec_id: self.id.clone(),
                         signal: 9,
                         all: false,
@@ -235,13 +260,13 @@ impl Captured {
 }
 
 /// The process: the module's own, with another command.
-fn process(module: &Module, request: &Request) -> Result<Any, Error> {
+fn process(target: &Target<'_>, request: &Request) -> Result<Any, Error> {
     let damaged = |source| Error::Damaged {
-        name: module.name.to_string(),
+        name: target.name.to_owned(),
         source,
     };
-    let found = container(&module.containerd, module.name.as_str())?
-        .ok_or_else(|| Error::ModuleNotFound(module.name.to_string()))?;
+    let found = container(target.containerd, target.id)?
+        .ok_or_else(|| Error::ModuleNotFound(target.name.to_owned()))?;
     let spec = found.spec.unwrap_or_default().value;
     let mut document: Value = serde_json::from_slice(&spec).map_err(damaged)?;
     let mut process = document["process"].take();

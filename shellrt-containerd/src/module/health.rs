@@ -181,7 +181,7 @@ impl Module {
             containerd: self.containerd.until(own),
             ..self.clone()
         };
-        let error = match aside::exec(&limited, &request) {
+        let error = match aside::exec(&limited.containerd, &request) {
             Ok(answer) => {
                 let mut output = answer.stdout + &answer.stderr;
                 output.truncate(floor(&output, OUTPUT));

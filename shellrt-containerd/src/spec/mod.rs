@@ -36,6 +36,7 @@ pub use image::ImageConfig;
 pub use layers::Layers;
 pub use mounts::make_sources;
 pub use namespaces::{has_host_network, hostname};
+pub use namespaces::{MASKED_PATHS, READONLY_PATHS};
 
 /// All that the document of a container follows from.
 #[derive(Debug, Clone, Copy)]

@@ -116,26 +116,37 @@ pub(super) fn cgroups_path(facts: Facts) -> String {
     }
 }
 
+/// What shows nothing to a container on any machine.
+pub const MASKED_PATHS: [&str; 12] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+];
+
+/// What can't be written to in a container.
+pub const READONLY_PATHS: [&str; 5] = [
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+];
+
 /// What shows nothing to a container: it tells too much about the machine or lets it be changed.
 pub(super) fn masked_paths(facts: Facts) -> Vec<String> {
     if facts.config.privileged {
         return Vec::new();
     }
-    let fixed = [
-        "/proc/acpi",
-        "/proc/asound",
-        "/proc/interrupts",
-        "/proc/kcore",
-        "/proc/keys",
-        "/proc/latency_stats",
-        "/proc/sched_debug",
-        "/proc/scsi",
-        "/proc/timer_list",
-        "/proc/timer_stats",
-        "/sys/devices/virtual/powercap",
-        "/sys/firmware",
-    ];
-    let fixed = fixed.into_iter().map(str::to_owned);
+    let fixed = MASKED_PATHS.iter().map(|&path| path.to_owned());
     fixed.chain(facts.host.thermal.iter().cloned()).collect()
 }
 
@@ -144,12 +155,5 @@ pub(super) fn readonly_paths(facts: Facts) -> Vec<String> {
     if facts.config.privileged {
         return Vec::new();
     }
-    let paths = [
-        "/proc/bus",
-        "/proc/fs",
-        "/proc/irq",
-        "/proc/sys",
-        "/proc/sysrq-trigger",
-    ];
-    paths.map(str::to_owned).to_vec()
+    READONLY_PATHS.map(str::to_owned).to_vec()
 }

@@ -12,11 +12,18 @@ const PLAIN: [&str; 12] = [
     "partial", "ticks",
 ];
 
+/// What holds a pod together.
+pub const PAUSE: &str = "pause";
+
 /// Pushes all of them.
 pub fn push(registry: &Registry) -> anyhow::Result<()> {
     for kind in PLAIN {
         plain(kind).push(registry, kind, "1");
     }
+    let pause = "trap exit TERM; while :; do sleep 1000 & wait $!; done";
+    Image::busybox()
+        .config(json!({"Entrypoint": ["sh", "-c", pause], "Env": [PATH]}))
+        .push(registry, PAUSE, "1");
     // What builders push today: several platforms, and what the builder says of each.
     let here = plain("lines").build();
     let there = plain("lines").platform(foreign()).build();
@@ -56,7 +63,12 @@ pub fn push(registry: &Registry) -> anyhow::Result<()> {
 }
 
 fn plain(kind: &str) -> Image {
-    Image::busybox().config(json!({"Cmd": ["sh"], "Env": [PATH, format!("KIND={kind}")]}))
+    let mut config = json!({"Cmd": ["sh"], "Env": [PATH, format!("KIND={kind}")]});
+    // Their programs wait for no signal, and not every config can name another.
+    if ["forever", "ticks"].contains(&kind) {
+        config["StopSignal"] = "SIGKILL".into();
+    }
+    Image::busybox().config(config)
 }
 
 /// Most images set it; what has none gets the plugin's.

@@ -43,11 +43,16 @@ impl Containerd {
                 }
             }
             left.extend(left_of(&self.namespace));
-            let containers = self.ctr(&["containers", "ls", "-q"]);
-            left.extend(containers.lines().map(|line| format!("container {line}")));
-            let snapshots = self.ctr(&["snapshots", "ls"]);
-            let active = snapshots.lines().filter(|line| line.ends_with("Active"));
-            left.extend(active.map(|line| format!("snapshot {line}")));
+            let (containers, snapshots) = (["containers", "ls", "-q"], ["snapshots", "ls"]);
+            let mut known = vec![(self.ctr(&containers), self.ctr(&snapshots))];
+            if self.options.pause_image.is_some() {
+                known.push((self.ctr_of_pods(&containers), self.ctr_of_pods(&snapshots)));
+            }
+            for (containers, snapshots) in known {
+                left.extend(containers.lines().map(|line| format!("container {line}")));
+                let active = snapshots.lines().filter(|line| line.ends_with("Active"));
+                left.extend(active.map(|line| format!("snapshot {line}")));
+            }
             if left.is_empty() || Instant::now() > deadline {
                 return left;
             }
@@ -110,7 +115,7 @@ impl Containerd {
             }
             left.is_empty()
         });
-        self.remove_sockets();
+        self.remove_bundles();
         for mount in self.mounts().iter().rev() {
             // One that lies in another is gone with it.
             let _ = Command::new("umount")
@@ -140,12 +145,15 @@ impl Containerd {
         }
     }
 
-    /// The shims' sockets lie in a directory of the machine; each bundle says which is its own.
-    fn remove_sockets(&self) {
+    /// The shims' sockets and the runtime's state lie in directories of the machine; each bundle says
+    /// which are its own.
+    fn remove_bundles(&self) {
         let tasks = self.folder.join("state/io.containerd.runtime.v2.task");
         let children = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten();
         for namespace in children(tasks) {
+            let states = Path::new("/run/containerd/runc").join(namespace.file_name());
             for bundle in children(namespace.path()) {
+                let _ = fs::remove_dir_all(states.join(bundle.file_name()));
                 let Ok(address) = fs::read_to_string(bundle.path().join("address")) else {
                     continue;
                 };

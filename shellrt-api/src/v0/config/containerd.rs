@@ -1,7 +1,7 @@
 //! `config_type` `containerd`: a module that is a container, with docker's defaults and the
 //! Compose specification's names.
 
-mod check;
+pub(super) mod check;
 mod device;
 mod extra_host;
 mod healthcheck;
@@ -11,7 +11,7 @@ mod port;
 mod security;
 mod signal;
 mod text;
-mod words;
+pub(super) mod words;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -5,6 +5,7 @@
 //! typo there must not be silently lost.
 
 pub mod containerd;
+pub mod containerd_cri;
 pub mod docker;
 mod quantity;
 mod restart;

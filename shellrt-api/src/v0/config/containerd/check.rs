@@ -3,7 +3,7 @@
 mod health;
 mod limits;
 mod network;
-mod places;
+pub(in super::super) mod places;
 
 use std::collections::BTreeMap;
 
@@ -75,7 +75,7 @@ fn process(config: &Config) -> Result<(), Error> {
     }
 }
 
-fn no_nul(path: &str, text: &str) -> Result<(), Error> {
+pub(in super::super) fn no_nul(path: &str, text: &str) -> Result<(), Error> {
     match text.contains('\0') {
         true => Err(invalid(path, "a NUL can't be part of it")),
         false => Ok(()),

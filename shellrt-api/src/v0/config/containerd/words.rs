@@ -69,7 +69,7 @@ fn unbalanced(reason: &str) -> ParseError {
 }
 
 /// A list of words, a string that is split, or null for nothing said.
-pub(super) fn deserialize<'de, D>(input: D) -> Result<Option<Vec<String>>, D::Error>
+pub(in super::super) fn deserialize<'de, D>(input: D) -> Result<Option<Vec<String>>, D::Error>
 where
     D: Deserializer<'de>,
 {

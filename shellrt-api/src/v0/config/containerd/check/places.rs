@@ -38,7 +38,7 @@ pub(super) fn check(config: &Config) -> Result<(), Error> {
 }
 
 /// A mount by itself.
-fn sound(path: &str, mount: &Mount) -> Result<(), Error> {
+pub(in super::super::super) fn sound(path: &str, mount: &Mount) -> Result<(), Error> {
     let Mount {
         kind,
         source,
@@ -98,7 +98,7 @@ fn sound(path: &str, mount: &Mount) -> Result<(), Error> {
 }
 
 /// Fails unless `place` is an absolute path without `..`.
-pub(super) fn absolute(path: &str, place: &str) -> Result<(), Error> {
+pub(in super::super::super) fn absolute(path: &str, place: &str) -> Result<(), Error> {
     no_nul(path, place)?;
     if !place.starts_with('/') {
         return Err(invalid(path, &format!("{place:?} is no absolute path")));
@@ -123,7 +123,7 @@ fn target(path: &str, place: &str) -> Result<(), Error> {
 }
 
 /// Fails if `place` is one of `taken`, and adds it.
-fn free<'a>(
+pub(in super::super::super) fn free<'a>(
     taken: &mut Vec<(Vec<&'a str>, String)>,
     path: &str,
     place: &'a str,

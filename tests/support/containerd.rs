@@ -21,7 +21,7 @@ const PODS: &str = "k8s.io";
 /// Which containerd.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Version {
-    /// The one on `PATH`.
+    /// The one on `PATH`, unless [`Version::VARIABLE`] names another.
     #[default]
     Installed,
     /// The newest 1.7 that `tests/programs/fetch` has brought.
@@ -31,8 +31,7 @@ pub enum Version {
 }
 
 impl Version {
-    /// What the variable names that says which containerd a whole suite is run with: nothing, `1.7` or
-    /// `2`.
+    /// The variable that says which containerd whole suites are run with: `1.7` or `2`.
     pub const VARIABLE: &str = "SHELLRT_CONTAINERD";
 
     /// The version that [`Version::VARIABLE`] names.
@@ -101,7 +100,11 @@ impl Containerd {
     /// # Panics
     /// As [`Containerd::start_with`].
     pub fn start_in(folder: &Path, options: Options) -> Option<Containerd> {
-        let programs = find(options.version)?;
+        let version = match options.version {
+            Version::Installed => Version::from_env(),
+            other => other,
+        };
+        let programs = find(version)?;
         let folder = folder.canonicalize().expect("a folder");
         let mut containerd = Containerd {
             child: None,

@@ -18,7 +18,7 @@ use shellrt_plugin::names::ModuleName;
 use super::client::Cri;
 use super::pod::Facts;
 use super::record::{Definition, Files};
-use super::{definitions, end, start};
+use super::{definitions, end, program, start};
 use crate::containerd::Containerd;
 use crate::error::Error;
 use crate::image::{self, Image};
@@ -179,9 +179,9 @@ impl Setup {
         let containerd = &config["containerd"];
         let runtime = containerd["defaultRuntimeName"].as_str().unwrap_or("runc");
         let options = &containerd["runtimes"][runtime]["options"];
-        // Newer daemons have the image among the images that they never remove.
+        let of_program = || program::pause_image(cri.containerd().pid()?);
         let pause_image = text(&config["sandboxImage"])
-            .or_else(|| text(&config["pinnedImages"]["sandbox"]))
+            .or_else(of_program)
             .unwrap_or_default();
         Ok(Setup {
             pause_image: image::canonical(&pause_image)

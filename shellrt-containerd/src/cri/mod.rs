@@ -8,6 +8,7 @@ mod end;
 mod log;
 mod output;
 mod pod;
+mod program;
 mod record;
 mod start;
 mod state;

@@ -5,7 +5,7 @@ use tests::plugin::until;
 use tests::registry::Registry;
 use tests::shellrt::Shellrt;
 
-use super::{assert_nothing_left, remove, setup, with, FOREVER};
+use super::{assert_nothing_left, is_up, remove, setup, with, FOREVER};
 
 /// A plugin whose modules get networks.
 pub(super) fn networked() -> Option<(Shellrt, Registry, String)> {
@@ -44,6 +44,7 @@ fn modules_of_a_network_talk_by_name() {
     // Without this file the C library of busybox asks the name servers first, which are not there.
     let files_first = format!("echo 'hosts: files' > /etc/nsswitch.conf; {FOREVER}");
     shellrt.run("client", &image, &files_first, json!({}));
+    is_up(&shellrt, "client", 1);
     for name in ["web", "server"] {
         let url = format!("http://{name}/");
         until("the module answers", || {

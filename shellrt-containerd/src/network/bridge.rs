@@ -15,9 +15,6 @@ use super::list::{Cni, List, NETWORKS};
 /// Its name in a config.
 pub const NAME: &str = "bridge";
 
-/// Its name among CNI's networks, and the beginning of the name of its device.
-const CNI_NAME: &str = "shellrt";
-
 /// The plugins without which there is none.
 const NEEDED: [&str; 3] = ["bridge", "host-local", "portmap"];
 
@@ -57,8 +54,9 @@ pub fn document(cni: &Cni, device: &str, [a, b, c]: [u8; 3]) -> Value {
     if cni.plugin("firewall").is_some() {
         plugins.push(json!({"type": "firewall"}));
     }
-    // What all plugins in the field know; nothing newer is used.
-    json!({"cniVersion": "0.4.0", "name": CNI_NAME, "plugins": plugins})
+    // Addresses are given away by the network's name, so two networks of one machine must not share it.
+    // The version is what all plugins in the field know; nothing newer is used.
+    json!({"cniVersion": "0.4.0", "name": device, "plugins": plugins})
 }
 
 /// The network; it is written if it is not there. The caller has the machine's lock.
@@ -91,7 +89,7 @@ pub fn make(cni: &Cni) -> Result<List, Error> {
     let subnet = free_subnet(&taken).ok_or_else(|| Error::NoSubnet(path.clone()))?;
     let mut devices: Vec<String> = devices(&read("/proc/net/dev"));
     devices.extend(others.iter().flat_map(List::bridges).map(str::to_owned));
-    let names = (0_u32..).map(|number| format!("{CNI_NAME}{number}"));
+    let names = (0_u32..).map(|number| format!("shellrt{number}"));
     let mut free = names.filter(|name| !devices.contains(name));
     let device = free.next().unwrap_or_default();
     let text = serde_json::to_vec_pretty(&document(cni, &device, subnet))

@@ -65,7 +65,8 @@ pub fn decide(config: &Config) -> Result<(Config, Option<Cni>), v0::Error> {
         Some(list) => list,
         None if name == bridge::NAME => {
             // It is written at the first start.
-            List::of(bridge::document(&cni, "", [0; 3])).map_err(|it| wrong(it.to_owned()))?
+            List::of(bridge::document(&cni, "shellrt0", [0; 3]))
+                .map_err(|it| wrong(it.to_owned()))?
         }
         None => return Err(wrong(no_network(&name, &cni))),
     };

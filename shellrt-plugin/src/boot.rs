@@ -3,11 +3,18 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use shellrt_api::v0::Code;
 
 use crate::{file, lock, os, process};
+
+/// The kernel's id of the current boot.
+///
+/// # Errors
+/// [`Error::BootId`].
+pub fn id() -> Result<String, Error> {
+    process::boot_id().map_err(Error::BootId)
+}
 
 /// Whether nobody has seen to the due modules since the boot; `mark` is the file that says for which
 /// boot somebody has.
@@ -22,14 +29,7 @@ pub fn is_first_request(mark: &Path) -> bool {
 /// Starts this program once more, in its internal mode `mode` that sees to the due modules, so that the
 /// caller's answer is complete now.
 pub fn see_to_due_later(mode: &str) {
-    let started = Command::new("/proc/self/exe")
-        .arg(mode)
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    if let Err(error) = started {
+    if let Err(error) = process::start_on_its_own(&[mode]) {
         log::warn!("the modules that are due can't be started: {error}");
     }
 }
@@ -61,11 +61,10 @@ pub fn once<E: From<Error>>(
 /// # Errors
 /// What the operating system refuses.
 pub fn note(mark: &Path) -> Result<(), Error> {
-    let boot = process::boot_id().map_err(Error::BootId)?;
-    Ok(file::write_file(mark, boot.as_bytes())?)
+    Ok(file::write_file(mark, id()?.as_bytes())?)
 }
 
-/// Why the due modules can't be seen to.
+/// Why the due modules can't be seen to, or the boot not be told.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The lock can't be had.

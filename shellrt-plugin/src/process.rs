@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 /// A process of this or an earlier boot. A pid alone is used again sooner or later.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,6 +112,21 @@ impl Stat {
             resident_pages: number(24)?,
         })
     }
+}
+
+/// Starts this program once more with `arguments`, on its own: nobody reads it or waits for it.
+///
+/// # Errors
+/// What the operating system refuses.
+pub fn start_on_its_own(arguments: &[&str]) -> io::Result<()> {
+    let mut again = Command::new("/proc/self/exe");
+    again
+        .args(arguments)
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    again.spawn().map(drop)
 }
 
 /// The kernel's id of the current boot.

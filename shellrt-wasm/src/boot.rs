@@ -2,7 +2,7 @@
 
 use shellrt_api::v0::config::Restart;
 use shellrt_plugin::lock::Lock;
-use shellrt_plugin::{boot, process, restart};
+use shellrt_plugin::{boot, restart};
 
 use crate::error::Error;
 use crate::module::{self, Module, Now, Run};
@@ -15,8 +15,7 @@ pub const MODE: &str = "start-due";
 pub fn start_due() -> Result<(), Error> {
     let store = Store::open()?;
     let start_all = || -> Result<(), Error> {
-        let boot =
-            process::boot_id().map_err(|source| Error::system("read the boot id", source))?;
+        let boot = boot::id()?;
         for module in Module::all(&store)? {
             if let Err(error) = start_if_due(&store, &module, &boot) {
                 log::warn!("{} is due and can't be started: {error}", module.name);
@@ -45,7 +44,7 @@ fn start_if_due(store: &Store, module: &Module, boot: &str) -> Result<(), Error>
 /// # Errors
 /// What the operating system refuses.
 pub fn is_due(module: &Module, run: &Run) -> Result<bool, Error> {
-    let boot = process::boot_id().map_err(|source| Error::system("read the boot id", source))?;
+    let boot = boot::id()?;
     // An explicit stop is undone by a boot only if it came before that.
     if run.boot == boot || module.stopped_in().as_ref() == Some(&boot) {
         return Ok(false);

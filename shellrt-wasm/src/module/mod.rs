@@ -38,10 +38,11 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use shellrt_api::v0::config::wasm::Config;
 use shellrt_plugin::attach::make_fifo;
+use shellrt_plugin::boot;
 use shellrt_plugin::file;
 use shellrt_plugin::lock::Lock;
 use shellrt_plugin::names::{self, ModuleName};
-use shellrt_plugin::process::{self, Identity};
+use shellrt_plugin::process::Identity;
 
 use crate::error::Error;
 use crate::image;
@@ -227,8 +228,7 @@ impl Module {
 
     /// Marks it as stopped explicitly.
     fn mark_stopped(&self) -> Result<(), Error> {
-        let boot =
-            process::boot_id().map_err(|source| Error::system("read the boot id", source))?;
+        let boot = boot::id()?;
         Ok(file::write_file(&self.stop_mark(), boot.as_bytes())?)
     }
 

@@ -26,9 +26,10 @@ use rustix::pipe::{pipe_with, PipeFlags};
 use rustix::process::{kill_process, waitpid, Signal, WaitOptions, WaitStatus};
 use shellrt_api::v0;
 use shellrt_api::v0::events::Kind as Event;
+use shellrt_plugin::boot;
 use shellrt_plugin::event;
 use shellrt_plugin::file;
-use shellrt_plugin::process::{boot_id, Identity};
+use shellrt_plugin::process::Identity;
 use shellrt_plugin::restart::{is_restarted, next_delay};
 
 use super::engine_process::{self, Report};
@@ -108,7 +109,7 @@ impl<'a> Monitor<'a> {
             .map_err(|source| Error::system("wait for signals", source))?;
         let identity = Identity::of(std::process::id())
             .map_err(|source| Error::system("read the monitor's own start time", source))?;
-        let boot = boot_id().map_err(|source| Error::system("read the boot id", source))?;
+        let boot = boot::id()?;
         Ok(Monitor {
             store,
             module,

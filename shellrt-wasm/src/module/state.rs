@@ -89,8 +89,7 @@ impl Module {
     /// A run without an end and without a monitor. What is found out first is written down, so that
     /// it is the same at every look.
     fn lost(&self, run: Run) -> Result<Now, Error> {
-        let boot =
-            process::boot_id().map_err(|source| Error::system("read the boot id", source))?;
+        let boot = shellrt_plugin::boot::id()?;
         let rebooted = boot != run.boot;
         let booted = process::boot_time()
             .ok()

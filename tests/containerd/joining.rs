@@ -251,20 +251,24 @@ fn what_is_killed_leaves_no_network() {
     }
 }
 
+/// Whether a command line is that of who joins a module to its network.
+fn is_joining(line: &str) -> bool {
+    line.contains(" network shellrt-")
+}
+
 /// Kills who joins the module to its network, a moment after that began, and who waits for that.
 fn kill_the_joining(shellrt: &Shellrt, moment: Duration) {
-    let joining = |line: &str| line.contains(" network shellrt-");
     let waiting = |line: &str| line.contains(" start a:");
     until("the module is being joined", || {
         shellrt
             .containerd
             .processes()
             .iter()
-            .any(|(_, line)| joining(line))
+            .any(|(_, line)| is_joining(line))
     });
     std::thread::sleep(moment);
     for (pid, line) in shellrt.containerd.processes() {
-        if joining(&line) || waiting(&line) {
+        if is_joining(&line) || waiting(&line) {
             signal(pid, Signal::KILL);
         }
     }
@@ -283,10 +287,11 @@ fn whoever_joins_it_may_be_killed() {
             let open = shellrt.open(&json!({"_type": "start", "name": "a"}));
             kill_the_joining(&shellrt, Duration::from_millis(moment));
             open.finish();
-            // A plugin that was being asked goes on without us.
+            // A plugin that was being asked goes on without us; it is one from its exec on.
             until("the plugins are done", || {
                 let processes = shellrt.containerd.processes();
-                !processes.iter().any(|(_, line)| line.contains("/cni/"))
+                let is_done = |line: &str| !line.contains("/cni/") && !is_joining(line);
+                processes.iter().all(|(_, line)| is_done(line))
             });
             match again {
                 "start" => {

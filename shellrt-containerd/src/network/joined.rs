@@ -2,6 +2,7 @@
 //! lost. It lies in memory, as what it tells of does, and is gone after a boot.
 
 use std::fs;
+use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -87,13 +88,19 @@ impl Joined {
         all.filter(|(_, joined)| joined.boot == boot).collect()
     }
 
-    /// Writes it down.
+    /// Writes it down: whole or not at all, and not to the disk, because a boot ends what it tells of.
+    /// Whoever writes holds the lock of all networks, so what a killed one has left is written over.
     ///
     /// # Errors
     /// What the operating system refuses.
     pub fn write(&self, id: &str) -> Result<(), Error> {
         file::make_dir(Path::new(DIR))?;
-        Ok(file::write_json(&path(id), self)?)
+        let (path, unfinished) = (path(id), unfinished(id));
+        let written = serde_json::to_vec(self)
+            .map_err(io::Error::from)
+            .and_then(|bytes| fs::write(&unfinished, bytes))
+            .and_then(|()| fs::rename(&unfinished, &path));
+        Ok(written.map_err(|source| file::Error::new("write", &path, source))?)
     }
 
     /// Forgets what is written.
@@ -101,6 +108,7 @@ impl Joined {
     /// # Errors
     /// What the operating system refuses.
     pub fn remove(id: &str) -> Result<(), Error> {
+        file::remove(&unfinished(id))?;
         Ok(file::remove(&path(id))?)
     }
 
@@ -140,6 +148,11 @@ impl Joined {
 
 fn path(id: &str) -> PathBuf {
     Path::new(DIR).join(format!("{id}.json"))
+}
+
+/// Its name until it is whole.
+fn unfinished(id: &str) -> PathBuf {
+    Path::new(DIR).join(format!("{id}.tmp"))
 }
 
 fn read(path: &Path) -> Option<Joined> {

@@ -8,12 +8,12 @@ use shellrt_api::v0::events::Kind;
 use shellrt_api::v0::status::{self, End, Status};
 use shellrt_plugin::event::{self, Events};
 use shellrt_plugin::lock::Lock;
-use shellrt_plugin::process;
 
 use super::client::attempt;
 use super::record::Ended;
 use super::{log, Module};
 use crate::error::Error;
+use crate::module::end;
 
 /// How long containerd may take to write what it still has of the output of a container that ended.
 const TIME_TO_WRITE: Duration = Duration::from_secs(2);
@@ -183,32 +183,21 @@ impl Module {
 
 /// The end of a container that ran, as containerd tells it.
 fn of_status(attempt: u32, status: &api::ContainerStatus) -> Ended {
-    let code = i64::from(status.exit_code);
-    let signal = code
-        .checked_sub(128)
-        .filter(|signal| (1..=64).contains(signal));
-    let (end, description) = match (status.reason.as_str(), signal) {
+    let (end, description) = match (status.reason.as_str(), u32::try_from(status.exit_code)) {
         // A restarted daemon did not find its process any more.
         ("Unknown", _) => (
             End::Lost,
             "lost: the machine went down while it ran, or its shim was killed".to_owned(),
         ),
-        ("OOMKilled", Some(9)) => (
-            End::Memory,
-            "killed by the kernel: its memory limit was reached".to_owned(),
-        ),
-        (_, Some(signal)) => {
-            let name = process::signal_name(i32::try_from(signal).unwrap_or_default());
-            (End::Signal, format!("ended by {name}"))
-        }
-        (_, None) => (End::Exited, format!("exited with {code}")),
+        (reason, Ok(code)) => end::of_code(code, reason == "OOMKilled"),
+        (_, Err(_)) => (End::Exited, format!("exited with {}", status.exit_code)),
     };
     Ended {
         attempt,
         end,
         exit_code: match end {
             End::Lost => 255,
-            _ => code,
+            _ => i64::from(status.exit_code),
         },
         started_at: status.started_at,
         // The start counts from when containerd heard of it, and a program may have ended by then.

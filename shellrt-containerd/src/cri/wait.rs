@@ -4,7 +4,6 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use rustix::process::{pidfd_open, Pid, PidfdFlags};
-use shellrt_api::v0::Code;
 use shellrt_plugin::hangup::{Hangup, Wake};
 use shellrt_plugin::process::Identity;
 use shellrt_plugin::watch::Watch;
@@ -42,7 +41,7 @@ impl Module {
                 }
                 Ok(Now::Created) => runs = false,
                 // A daemon that is started anew in the meantime changes nothing for the module.
-                Err(error) if is_away(&error) && is_alive(&init) => {}
+                Err(error) if error.is_away() && is_alive(&init) => {}
                 Err(error) => return Err(error),
             }
             let asked = Instant::now();
@@ -80,8 +79,4 @@ impl Module {
 
 fn is_alive(init: &Option<Identity>) -> bool {
     init.as_ref().is_some_and(Identity::is_alive)
-}
-
-fn is_away(error: &Error) -> bool {
-    error.code() == Code::RUNTIME_UNREACHABLE
 }

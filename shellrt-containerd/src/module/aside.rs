@@ -41,10 +41,7 @@ pub fn start(module: &Module, order: &Lock) -> Result<(), Error> {
     if let Now::Running(_) = module.now()? {
         return Ok(());
     }
-    // Whatever becomes of us, nobody else gets at the module before the start is over.
-    let order = order.as_fd().try_clone_to_owned().map_err(failed)?;
-    let name = module.name.as_str();
-    ask(START_MODE, name, &module.containerd, order.into(), b"")
+    ask_to_start(module.name.as_str(), &module.containerd, order)
 }
 
 /// As [`start`], for a module in a pod.
@@ -55,9 +52,13 @@ pub fn start_pod(module: &cri::Module, order: &Lock) -> Result<(), Error> {
     if let cri::Now::Running(_) = module.now()? {
         return Ok(());
     }
+    ask_to_start(module.name.as_str(), module.containerd(), order)
+}
+
+fn ask_to_start(name: &str, containerd: &Containerd, order: &Lock) -> Result<(), Error> {
+    // Whatever becomes of us, nobody else gets at the module before the start is over.
     let order = order.as_fd().try_clone_to_owned().map_err(failed)?;
-    let name = module.name.as_str();
-    ask(START_MODE, name, module.containerd(), order.into(), b"")
+    ask(START_MODE, name, containerd, order.into(), b"")
 }
 
 /// Makes the module `name` in a pod, from a checked config.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use shellrt_api::v0::events::Kind;
 use shellrt_api::v0::status::End;
+use shellrt_plugin::boot;
 use shellrt_plugin::event;
 use shellrt_plugin::event::Events;
 use shellrt_plugin::file;
@@ -119,20 +120,7 @@ pub fn write(store: &Store, files: &Files, name: &str, end: Ended) -> Result<End
 /// code of its child: 128 and a signal's number is taken for the signal, as everywhere.
 pub fn of_task(run: &Run, code: u32, finished_at: i64) -> Ended {
     let kills = run.cgroup.as_deref().map_or(0, cgroup::memory_kills);
-    let signal = code
-        .checked_sub(128)
-        .filter(|signal| (1..=64).contains(signal));
-    let (end, description) = match signal {
-        Some(9) if kills > 0 => (
-            End::Memory,
-            "killed by the kernel: its memory limit was reached".to_owned(),
-        ),
-        Some(signal) => {
-            let name = process::signal_name(i32::try_from(signal).unwrap_or_default());
-            (End::Signal, format!("ended by {name}"))
-        }
-        None => (End::Exited, format!("exited with {code}")),
-    };
+    let (end, description) = of_code(code, kills > 0);
     Ended {
         number: run.number,
         end,
@@ -144,12 +132,31 @@ pub fn of_task(run: &Run, code: u32, finished_at: i64) -> Ended {
     }
 }
 
+/// How a program ended, from what its runtime says that it ended with, and whether something of it was
+/// killed at its memory limit.
+pub fn of_code(code: u32, at_limit: bool) -> (End, String) {
+    let signal = code
+        .checked_sub(128)
+        .filter(|signal| (1..=64).contains(signal));
+    match signal {
+        Some(9) if at_limit => (
+            End::Memory,
+            "killed by the kernel: its memory limit was reached".to_owned(),
+        ),
+        Some(signal) => {
+            let name = process::signal_name(i32::try_from(signal).unwrap_or_default());
+            (End::Signal, format!("ended by {name}"))
+        }
+        None => (End::Exited, format!("exited with {code}")),
+    }
+}
+
 /// The end of a run that left neither a task nor an end.
 ///
 /// # Errors
 /// [`Error::System`] where the boot id can't be read.
 pub fn lost(run: &Run) -> Result<Ended, Error> {
-    let boot = process::boot_id().map_err(|source| Error::system("read the boot id", source))?;
+    let boot = boot::id()?;
     let rebooted = boot != run.boot;
     let booted = process::boot_time()
         .ok()

@@ -19,7 +19,6 @@
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
@@ -30,7 +29,7 @@ use shellrt_plugin::attach::Listeners;
 use shellrt_plugin::file;
 use shellrt_plugin::lock::Lock;
 use shellrt_plugin::log::{Options, Writer};
-use shellrt_plugin::process::Identity;
+use shellrt_plugin::process::{self, Identity};
 
 use super::orders::Orders;
 use super::{end, Files};
@@ -382,15 +381,8 @@ impl Monitor {
         if let Err(error) = self.log.sync() {
             log::warn!("{error}");
         }
-        let started = Command::new("/proc/self/exe")
-            .arg(end::MODE)
-            .arg(argument(self.files.dir(), self.number))
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        if let Err(error) = started {
+        let run = argument(self.files.dir(), self.number);
+        if let Err(error) = process::start_on_its_own(&[end::MODE, &run]) {
             // Whoever asks for the module's state next writes it down.
             log::warn!("the end can't be written down: {error}");
         }

@@ -2,12 +2,13 @@
 //! written the end down; if that is killed, whoever looks at the module next starts another one.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use shellrt_api::v0::config::Restart;
 use shellrt_api::v0::events::Kind;
 use shellrt_api::v0::status::End;
+use shellrt_plugin::boot;
 use shellrt_plugin::event::{self, Events};
 use shellrt_plugin::file;
 use shellrt_plugin::hangup::{Hangup, Wake};
@@ -29,26 +30,31 @@ pub const MODE: &str = "restart";
 /// How long until containerd is asked again that did not answer.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 
-/// Whether the module whose last run and its end these are is to be started again.
+/// Whether the module whose last run and its end these are is to be started again: by its policy, or
+/// because of a boot.
 ///
 /// # Errors
 /// What the operating system refuses.
 pub fn is_pending(files: &Files, run: &Run, end: &Ended) -> Result<bool, Error> {
-    let is_stopped = files.stopped_in().is_some();
-    Ok(!end.is_final && !is_stopped || is_due(files, run, end)?)
-}
-
-/// Whether the module is due because of a boot.
-fn is_due(files: &Files, run: &Run, end: &Ended) -> Result<bool, Error> {
-    let boot = boot_id()?;
-    let stopped_in = files.stopped_in();
-    // An explicit stop is undone by a boot only if it came before that.
-    if run.boot == boot || stopped_in.as_deref() == Some(boot.as_str()) {
+    // Most modules, and they are looked at often.
+    if run.restart == Restart::No {
         return Ok(false);
     }
-    let is_stopped = stopped_in.is_some();
+    let stopped_in = files.stopped_in();
+    if !end.is_final && stopped_in.is_none() {
+        return Ok(true);
+    }
+    let boot = boot::id()?;
+    // An explicit stop is undone by a boot only if it came before that.
+    if run.boot == boot || stopped_in.as_ref() == Some(&boot) {
+        return Ok(false);
+    }
     let went_down = end.by_machine || !end.is_final;
-    Ok(restart::is_due(run.restart, is_stopped, went_down))
+    Ok(restart::is_due(
+        run.restart,
+        stopped_in.is_some(),
+        went_down,
+    ))
 }
 
 /// Makes sure that somebody starts the module again after its run `number`.
@@ -56,14 +62,8 @@ pub fn see_to(files: &Files, number: u64) {
     if files.is_seen_to() {
         return;
     }
-    let started = Command::new("/proc/self/exe")
-        .args([MODE, &monitor::argument(files.dir(), number)])
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    if let Err(error) = started {
+    let run = monitor::argument(files.dir(), number);
+    if let Err(error) = process::start_on_its_own(&[MODE, &run]) {
         // Whoever looks next tries again.
         log::warn!("the module can't be started again: {error}");
     }
@@ -182,7 +182,7 @@ fn note_refusal(module: &Module, run: Run, again: Again, error: &Error) -> Resul
     let run = Run {
         number,
         started_at: now,
-        boot: boot_id()?,
+        boot: boot::id()?,
         again,
         ..run
     };
@@ -205,8 +205,4 @@ fn note_refusal(module: &Module, run: Run, again: Again, error: &Error) -> Resul
     file::write_json(&files.end_file(), &end)?;
     Events::new(module.store.root()).record(module.name.as_str(), Kind::Exited, Some(125));
     Ok(number)
-}
-
-fn boot_id() -> Result<String, Error> {
-    process::boot_id().map_err(|source| Error::system("read the boot id", source))
 }

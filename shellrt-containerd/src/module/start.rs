@@ -9,10 +9,11 @@ use containerd_client::services::v1 as api;
 use containerd_client::services::v1::snapshots::MountsRequest;
 use containerd_client::types::Mount;
 use shellrt_api::v0::events::Kind;
+use shellrt_plugin::boot;
 use shellrt_plugin::event::{self, Events};
 use shellrt_plugin::file;
 use shellrt_plugin::lock::Lock;
-use shellrt_plugin::process::{self, Identity};
+use shellrt_plugin::process::Identity;
 
 use super::orders::Orders;
 use super::record::{Again, Ended, Run};
@@ -66,7 +67,7 @@ pub fn start_again(module: &Module, again: Again) -> Result<(), Error> {
         .filter(|error| bundle::is_left(error))
     {
         // The runtime has something under this name that containerd does not know, because the state
-        // directory was lost and the runtime's was not; or containerd itself has.
+        // directory was lost and the runtime's was not; or containerd itself has; or its shim was going.
         started = bundle::clear(module, error).and_then(|()| begin(module, &again));
     }
     if started.is_err() {
@@ -124,7 +125,7 @@ fn run(module: &Module, number: u64, streams: Streams, again: &Again) -> Result<
     };
     let created = containerd.call("create the task", containerd.tasks().create(request))?;
     let pid = created.pid;
-    let boot = process::boot_id().map_err(|source| Error::system("read the boot id", source))?;
+    let boot = boot::id()?;
     let run = Run {
         number,
         started_at: event::now(),

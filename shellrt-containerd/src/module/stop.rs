@@ -7,7 +7,7 @@ use shellrt_api::v0::stop::DEFAULT_TIMEOUT;
 use shellrt_plugin::hangup::Hangup;
 use shellrt_plugin::lock::Lock;
 use shellrt_plugin::stop::Grace;
-use shellrt_plugin::{file, process};
+use shellrt_plugin::{boot, file};
 
 use super::state::{Now, Running, State};
 use super::{task, Module};
@@ -49,7 +49,7 @@ pub fn ask(module: &Module, grace: Grace) -> Result<bool, Error> {
     if module.now()?.state() != State::Active {
         return Ok(false);
     }
-    let boot = process::boot_id().map_err(|source| Error::system("read the boot id", source))?;
+    let boot = boot::id()?;
     file::write_file(&module.files.stop_mark(), boot.as_bytes())?;
     // With the mark it is restarting no longer.
     let Now::Running(Running { paused, .. }) = module.now()? else {

@@ -9,13 +9,7 @@ use std::path::PathBuf;
 pub fn program(name: &str) -> PathBuf {
     let dir = match std::env::var_os("SHELLRT_BIN_DIR") {
         Some(dir) => PathBuf::from(dir),
-        None => {
-            let test = std::env::current_exe().expect("a test knows where it is");
-            let profile = test.parent().and_then(|deps| deps.parent());
-            profile
-                .expect("a test lies in target/PROFILE/deps")
-                .to_owned()
-        }
+        None => profile_dir(),
     };
     let program = dir.join(name);
     assert!(
@@ -24,4 +18,21 @@ pub fn program(name: &str) -> PathBuf {
         program.display()
     );
     program
+}
+
+/// The directory that cargo builds in.
+///
+/// # Panics
+/// Where the test does not lie as cargo has it.
+pub fn target_dir() -> PathBuf {
+    let profile = profile_dir();
+    let target = profile.parent().expect("a profile lies in target");
+    target.to_owned()
+}
+
+fn profile_dir() -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows where it is");
+    let profile = test.parent().and_then(|deps| deps.parent());
+    let profile = profile.expect("a test lies in target/PROFILE/deps");
+    profile.to_owned()
 }

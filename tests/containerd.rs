@@ -20,9 +20,13 @@ mod life;
 #[path = "containerd/reboot.rs"]
 mod reboot;
 
-/// Policies, and what is due after a boot.
+/// Restart policies.
 #[path = "containerd/restarts.rs"]
 mod restarts;
+
+/// What is due after a boot.
+#[path = "containerd/due.rs"]
+mod due;
 
 /// What `ctr` makes of what we have made, and the other way round.
 #[path = "containerd/beside_ctr.rs"]

@@ -1,25 +1,10 @@
 //! A client that speaks v0 and nothing else: its bytes, in its order.
 
-use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tests::shellrt::Shellrt;
 
 use super::{assert_nothing_left, setup};
-
-/// Sends bytes and gives back the bytes that came.
-fn send(shellrt: &Shellrt, request: &str) -> String {
-    let mut child = shellrt.command().spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(request.as_bytes()).unwrap();
-    drop(stdin);
-    let mut answer = Vec::new();
-    let mut stdout = child.stdout.take().unwrap();
-    stdout.read_to_end(&mut answer).unwrap();
-    child.wait().unwrap();
-    String::from_utf8(answer).unwrap()
-}
 
 const OK: &str = r#"{"_version":"0.1.0","_status":"ok"}"#;
 
@@ -40,12 +25,9 @@ fn a_v0_client_goes_through_a_life() {
     let Some((shellrt, _registry, image)) = setup() else {
         return;
     };
-    let pulled = send(
-        &shellrt,
-        &format!(
-            r#"{{"_version":"0.1.0","_type":"img_pull","image":"{image}","credentials":{{}}}}"#
-        ),
-    );
+    let pulled = shellrt.send(&format!(
+        r#"{{"_version":"0.1.0","_type":"img_pull","image":"{image}","credentials":{{}}}}"#
+    ));
     assert!(
         pulled.starts_with(r#"{"_version":"0.1.0","_status":"ok""#),
         "{pulled}"
@@ -53,15 +35,13 @@ fn a_v0_client_goes_through_a_life() {
     assert!(!pulled.contains('\0'), "{pulled}");
     let script = "echo up; trap 'exit 3' TERM; while :; do sleep 0.05; done";
     let config = format!(r#"{{"image":"{image}","command":["sh","-c","{script}"]}}"#);
-    let created = send(
-        &shellrt,
-        &format!(
+    let created = shellrt.send(&format!(
             r#"{{"_version":"0.1.0","_type":"create","name":"web","env":{{}},"config_type":"containerd","config":{config}}}"#
         ),
     );
     assert_eq!(created, OK);
     let status = r#"{"_version":"0.1.0","_type":"status","name":"web"}"#;
-    let never = send(&shellrt, status);
+    let never = shellrt.send(status);
     assert_order(
         &never,
         &[
@@ -76,31 +56,25 @@ fn a_v0_client_goes_through_a_life() {
     let never: Value = serde_json::from_str(&never).unwrap();
     assert_eq!(never["status"], "unknown");
     assert_eq!(never["started_at"], 0);
-    let started = send(
-        &shellrt,
-        r#"{"_version":"0.1.0","_type":"start","name":"web"}"#,
-    );
+    let started = shellrt.send(r#"{"_version":"0.1.0","_type":"start","name":"web"}"#);
     assert_eq!(started, OK);
-    let running: Value = serde_json::from_str(&send(&shellrt, status)).unwrap();
+    let running: Value = serde_json::from_str(&shellrt.send(status)).unwrap();
     assert_eq!(running["status"], "running");
     assert!(running["started_at"].as_i64().unwrap() > 1_577_836_800_000_000_000);
     assert!(running.get("finished_at").is_none() && running.get("exit_code").is_none());
-    let list = send(&shellrt, r#"{"_version":"0.1.0","_type":"list"}"#);
+    let list = shellrt.send(r#"{"_version":"0.1.0","_type":"list"}"#);
     assert_eq!(
         list,
         r#"{"_version":"0.1.0","_status":"ok","modules":["web"]}"#
     );
     let logs = r#"{"_version":"0.1.0","_type":"logs","name":"web","follow":false,"tail":null,"since":null}"#;
     let deadline = Instant::now() + Duration::from_secs(20);
-    while send(&shellrt, logs) != format!("{OK}\0up\n") {
-        assert!(Instant::now() < deadline, "{:?}", send(&shellrt, logs));
+    while shellrt.send(logs) != format!("{OK}\0up\n") {
+        assert!(Instant::now() < deadline, "{:?}", shellrt.send(logs));
     }
-    let stopped = send(
-        &shellrt,
-        r#"{"_version":"0.1.0","_type":"stop","name":"web","timeout":10}"#,
-    );
+    let stopped = shellrt.send(r#"{"_version":"0.1.0","_type":"stop","name":"web","timeout":10}"#);
     assert_eq!(stopped, OK);
-    let ended = send(&shellrt, status);
+    let ended = shellrt.send(status);
     assert_order(
         &ended,
         &[
@@ -117,17 +91,17 @@ fn a_v0_client_goes_through_a_life() {
     assert_eq!(ended["exit_code"], 3);
     assert!(ended["finished_at"].as_i64() >= ended["started_at"].as_i64());
     let restart = r#"{"_version":"0.1.0","_type":"restart","name":"web"}"#;
-    assert_eq!(send(&shellrt, restart), OK);
+    assert_eq!(shellrt.send(restart), OK);
     let stop = r#"{"_version":"0.1.0","_type":"stop","name":"web","timeout":0}"#;
-    assert_eq!(send(&shellrt, stop), OK);
+    assert_eq!(shellrt.send(stop), OK);
     let remove = r#"{"_version":"0.1.0","_type":"remove","name":"web"}"#;
-    assert_eq!(send(&shellrt, remove), OK);
-    let again: Value = serde_json::from_str(&send(&shellrt, remove)).unwrap();
+    assert_eq!(shellrt.send(remove), OK);
+    let again: Value = serde_json::from_str(&shellrt.send(remove)).unwrap();
     assert_eq!(again["_status"], "err");
     assert_eq!(again["code"], 5);
     let image_remove = format!(r#"{{"_version":"0.1.0","_type":"img_remove","image":"{image}"}}"#);
-    assert_eq!(send(&shellrt, &image_remove), OK);
-    let version = send(&shellrt, r#"{"_version":"0.1.0","_type":"version"}"#);
+    assert_eq!(shellrt.send(&image_remove), OK);
+    let version = shellrt.send(r#"{"_version":"0.1.0","_type":"version"}"#);
     assert!(version.contains(r#""info":""#), "{version}");
     assert_nothing_left(&shellrt);
 }

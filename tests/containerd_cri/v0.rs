@@ -1,7 +1,6 @@
 //! The sequence that is in the field: pull the pause image, pull an image, create, start, logs, stop,
 //! remove.
 
-use std::io::{Read, Write};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -52,19 +51,6 @@ fn the_sequence_of_the_field_works_through_the_driver() {
     world.assert_nothing_left();
 }
 
-/// Sends bytes and gives back the bytes that came.
-fn send(world: &World, request: &str) -> String {
-    let mut child = world.shellrt.command().spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(request.as_bytes()).unwrap();
-    drop(stdin);
-    let mut answer = Vec::new();
-    let mut stdout = child.stdout.take().unwrap();
-    stdout.read_to_end(&mut answer).unwrap();
-    child.wait().unwrap();
-    String::from_utf8(answer).unwrap()
-}
-
 const OK: &str = r#"{"_version":"0.1.0","_status":"ok"}"#;
 
 #[test]
@@ -74,56 +60,51 @@ fn a_v0_client_goes_through_a_life() {
     };
     let image = service(&world);
     for image in [&world.pause, &image] {
-        let pulled = send(
-            &world,
-            &format!(
-                r#"{{"_version":"0.1.0","_type":"img_pull","image":"{image}","credentials":{{}}}}"#
-            ),
-        );
+        let pulled = world.shellrt.send(&format!(
+            r#"{{"_version":"0.1.0","_type":"img_pull","image":"{image}","credentials":{{}}}}"#
+        ));
         let ok = r#"{"_version":"0.1.0","_status":"ok""#;
         assert!(pulled.starts_with(ok), "{pulled}");
     }
-    let created = send(
-        &world,
-        &format!(
+    let created = world.shellrt.send(&format!(
             r#"{{"_version":"0.1.0","_type":"create","name":"web","env":{{"GREETING":"hello"}},"config_type":"containerd-cri","config":{{"image":"{image}"}}}}"#
         ),
     );
     assert_eq!(created, OK);
     let status = r#"{"_version":"0.1.0","_type":"status","name":"web"}"#;
-    let never: Value = serde_json::from_str(&send(&world, status)).unwrap();
+    let never: Value = serde_json::from_str(&world.shellrt.send(status)).unwrap();
     assert_eq!(never["status"], "unknown");
     assert_eq!(never["started_at"], 0);
     let start = r#"{"_version":"0.1.0","_type":"start","name":"web"}"#;
-    assert_eq!(send(&world, start), OK);
-    let running: Value = serde_json::from_str(&send(&world, status)).unwrap();
+    assert_eq!(world.shellrt.send(start), OK);
+    let running: Value = serde_json::from_str(&world.shellrt.send(status)).unwrap();
     assert_eq!(running["status"], "running");
     assert!(running["started_at"].as_i64().unwrap() > 1_577_836_800_000_000_000);
     assert!(running.get("finished_at").is_none() && running.get("exit_code").is_none());
-    let list = send(&world, r#"{"_version":"0.1.0","_type":"list"}"#);
+    let list = world.shellrt.send(r#"{"_version":"0.1.0","_type":"list"}"#);
     let web = r#"{"_version":"0.1.0","_status":"ok","modules":["web"]}"#;
     assert_eq!(list, web);
     let logs = r#"{"_version":"0.1.0","_type":"logs","name":"web","follow":false,"tail":null,"since":null}"#;
     let deadline = Instant::now() + Duration::from_secs(20);
-    while send(&world, logs) != format!("{OK}\0up hello\n") {
-        assert!(Instant::now() < deadline, "{:?}", send(&world, logs));
+    while world.shellrt.send(logs) != format!("{OK}\0up hello\n") {
+        assert!(Instant::now() < deadline, "{:?}", world.shellrt.send(logs));
     }
     let stop = r#"{"_version":"0.1.0","_type":"stop","name":"web","timeout":10}"#;
-    assert_eq!(send(&world, stop), OK);
-    let ended: Value = serde_json::from_str(&send(&world, status)).unwrap();
+    assert_eq!(world.shellrt.send(stop), OK);
+    let ended: Value = serde_json::from_str(&world.shellrt.send(status)).unwrap();
     assert_eq!(ended["status"], "failed");
     assert_eq!(ended["exit_code"], 3);
     assert!(ended["finished_at"].as_i64() >= ended["started_at"].as_i64());
     let restart = r#"{"_version":"0.1.0","_type":"restart","name":"web"}"#;
-    assert_eq!(send(&world, restart), OK);
+    assert_eq!(world.shellrt.send(restart), OK);
     // It runs, and v0 knows no force.
     let remove = r#"{"_version":"0.1.0","_type":"remove","name":"web"}"#;
-    assert_eq!(send(&world, remove), OK);
-    let again: Value = serde_json::from_str(&send(&world, remove)).unwrap();
+    assert_eq!(world.shellrt.send(remove), OK);
+    let again: Value = serde_json::from_str(&world.shellrt.send(remove)).unwrap();
     assert_eq!(again["code"], 5);
     for image in [&world.pause, &image] {
         let remove = format!(r#"{{"_version":"0.1.0","_type":"img_remove","image":"{image}"}}"#);
-        assert_eq!(send(&world, &remove), OK);
+        assert_eq!(world.shellrt.send(&remove), OK);
     }
     world.assert_nothing_left();
     // Nowhere: neither name nor snapshot.

@@ -89,6 +89,16 @@ impl Plugin {
         }
     }
 
+    /// Sends bytes and gives back the bytes that came.
+    pub fn send(&self, request: &str) -> String {
+        let mut child = self.command().spawn().expect("the plugin starts");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        stdin.write_all(request.as_bytes()).expect("it is read");
+        drop(stdin);
+        let output = child.wait_with_output().expect("it ends");
+        String::from_utf8(output.stdout).expect("text")
+    }
+
     /// One request and its whole answer.
     pub fn ask(&self, request: &Value) -> Answer {
         self.open(request).finish()

@@ -152,7 +152,7 @@ impl Plugin {
         let mut folders: Vec<PathBuf> = Vec::new();
         match std::env::var_os("SHELLRT_BIN_DIR") {
             Some(folder) => folders.push(folder.into()),
-            // The test stands in `target/<profile>/deps`.
+            // The test stands in `target/<host>/<profile>/deps`.
             None => folders.extend(
                 std::env::current_exe()?
                     .ancestors()

@@ -21,7 +21,7 @@ pub const OK: &str = r#"{"_version":"0.1.0","_status":"ok"}"#;
 
 /// The driver's executable.
 pub fn binary() -> PathBuf {
-    // The test stands in `target/<profile>/deps`.
+    // The test stands in `target/<host>/<profile>/deps`.
     let test = std::env::current_exe().expect("the test has a path");
     let binary = test
         .ancestors()

@@ -23,16 +23,21 @@ pub fn program(name: &str) -> PathBuf {
 /// The directory that cargo builds in.
 ///
 /// # Panics
-/// Where the test does not lie as cargo has it.
+/// Where the test does not lie in it.
 pub fn target_dir() -> PathBuf {
-    let profile = profile_dir();
-    let target = profile.parent().expect("a profile lies in target");
+    let test = profile_dir();
+    let marked = test
+        .ancestors()
+        .filter(|dir| dir.join("CACHEDIR.TAG").exists());
+    let target = marked
+        .last()
+        .expect("cargo marks the directory that it builds in");
     target.to_owned()
 }
 
 fn profile_dir() -> PathBuf {
     let test = std::env::current_exe().expect("a test knows where it is");
     let profile = test.parent().and_then(|deps| deps.parent());
-    let profile = profile.expect("a test lies in target/PROFILE/deps");
+    let profile = profile.expect("a test lies in target/HOST/PROFILE/deps");
     profile.to_owned()
 }

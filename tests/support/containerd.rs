@@ -346,7 +346,7 @@ fn find(version: Version) -> Option<Option<PathBuf>> {
         Version::V1_7 => "1.7",
         Version::V2 => "2",
     };
-    // The program that asks stands in `target/PROFILE` or below.
+    // The program that asks stands in `target/HOST/PROFILE` or below.
     let own = std::env::current_exe().expect("a program knows where it is");
     let programs = own
         .ancestors()

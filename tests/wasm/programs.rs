@@ -10,14 +10,7 @@ use tests::wasm::{until, Wasm};
 
 /// A program that `tests/programs/fetch` brings. Without it a test is ignored, except in CI.
 fn fetched(name: &str) -> Option<String> {
-    let bin = tests::binaries::program("shellrt-wasm");
-    let path = bin
-        .parent()
-        .unwrap()
-        .parent()
-        .unwrap()
-        .join("programs")
-        .join(name);
+    let path = tests::binaries::target_dir().join("programs").join(name);
     if path.exists() {
         return Some(format!("file:{}", path.display()));
     }

@@ -35,9 +35,12 @@ pub fn target_dir() -> PathBuf {
     target.to_owned()
 }
 
+/// Tests lie in `deps` there, and programs beside that.
 fn profile_dir() -> PathBuf {
-    let test = std::env::current_exe().expect("a test knows where it is");
-    let profile = test.parent().and_then(|deps| deps.parent());
-    let profile = profile.expect("a test lies in target/HOST/PROFILE/deps");
-    profile.to_owned()
+    let own = std::env::current_exe().expect("a program knows where it is");
+    let dir = own.parent().expect("it lies in target/HOST/PROFILE");
+    match dir.ends_with("deps") {
+        true => dir.parent().expect("a profile").to_owned(),
+        false => dir.to_owned(),
+    }
 }

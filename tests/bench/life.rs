@@ -1,0 +1,41 @@
+//! The whole life of a container that does nothing.
+
+use serde_json::json;
+use tests::image::Image;
+use tests::registry::{self, Registry};
+use tests::shellrt::Shellrt;
+
+use super::measure::{finish, Side};
+use super::report::Report;
+
+const ROUNDS: usize = 30;
+
+/// Measures it.
+pub fn measure(report: &mut Report) {
+    let Some(shellrt) = Shellrt::start() else {
+        return;
+    };
+    let Some(registry) = Registry::start(&registry::Options::default()) else {
+        return;
+    };
+    let image = Image::busybox().push(&registry, "busybox", "1");
+    shellrt.pull(&image);
+    // ctr gives a container a network namespace with nothing in it.
+    let config = json!({"command": ["true"], "network": "none"});
+    let mut ours = Side::new("shellrt-containerd", || {
+        shellrt.create_only("m", &image, config.clone());
+        shellrt.module("start", "m");
+        let status = shellrt.module("wait", "m");
+        shellrt.module("remove", "m");
+        status["exit_code"].to_string()
+    });
+    let mut peer = Side::new("ctr run --rm", || {
+        let mut command = shellrt
+            .containerd
+            .ctr_command(&["run", "--rm", &image, "m", "true"]);
+        let output = finish(&mut command, "");
+        output.status.code().unwrap_or(-1).to_string()
+    });
+    let what = "create, start, wait and remove of a container that does nothing";
+    report.compare(what, Some(0.95), ROUNDS, &mut ours, &mut peer);
+}

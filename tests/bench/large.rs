@@ -1,5 +1,6 @@
 //! A large image of real files: what is installed on this machine, in four layers.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -64,10 +65,14 @@ impl Tars {
             let few = small.iter().skip(layer).step_by(LAYERS * small_step.max(1));
             let chosen: Vec<&PathBuf> = few.map(|(path, _)| path).take(wanted).collect();
             files.extend(chosen);
-            files.sort();
+            // A directory without an entry would have the time of the pull.
+            let parents = files.iter().flat_map(|file| file.ancestors().skip(1));
+            let mut entries: BTreeSet<&Path> =
+                parents.filter(|dir| dir.parent().is_some()).collect();
+            entries.extend(files.iter().map(|file| file.as_path()));
             let mut list = Vec::new();
-            for file in files {
-                list.extend_from_slice(file.as_os_str().as_bytes());
+            for entry in entries {
+                list.extend_from_slice(entry.as_os_str().as_bytes());
                 list.push(0);
             }
             let names = dir.path().join("names");
@@ -78,6 +83,7 @@ impl Tars {
                 "--null",
                 "--hard-dereference",
                 "--format=pax",
+                "--no-recursion",
                 "--directory=/",
             ])
             .arg("--transform=s,^/,,")

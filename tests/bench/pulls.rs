@@ -15,7 +15,7 @@ use super::report::Report;
 use super::wasm::Podman;
 use super::{memory, tree};
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 4;
 
 /// Measures them.
 pub fn measure(report: &mut Report) {

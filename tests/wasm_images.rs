@@ -16,6 +16,10 @@ mod layouts;
 #[path = "wasm_images/local.rs"]
 mod local;
 
+/// Registries that are found by their names.
+#[path = "wasm_images/names.rs"]
+mod names;
+
 /// Registries and networks that break.
 #[path = "wasm_images/network.rs"]
 mod network;

@@ -12,6 +12,7 @@
 //!
 //! Of images:
 //! - [`registry`]: fetching them from OCI registries.
+//! - [`lookup`]: the addresses of a host's name.
 //! - [`pull`]: the answer to `img_pull`: progress, and when a pull is given up.
 //!
 //! Of the state and the machine:
@@ -27,9 +28,9 @@
 //! - [`cli`]: what a plugin that was given arguments answers.
 //! - [`os`]: what the wire calls an error of the operating system.
 //!
-//! All but the registry and pulls start no thread and no runtime, so a process that forks can use
+//! All but the registry, pulls and lookups start no thread and no runtime, so a process that forks can use
 //! them. They are written for Linux.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, reason = "a test stops where it fails")
@@ -45,6 +46,7 @@ pub mod hangup;
 pub mod lock;
 pub mod log;
 pub mod logs;
+pub mod lookup;
 pub mod machine;
 pub mod names;
 pub mod os;

@@ -4,6 +4,7 @@
 pub mod binaries;
 pub mod containerd;
 pub mod image;
+pub mod name_server;
 pub mod network;
 pub mod plugin;
 pub mod registry;

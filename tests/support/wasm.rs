@@ -48,6 +48,23 @@ impl Wasm {
         wasm
     }
 
+    /// A plugin on a machine that has these files in `/etc`, each with its text. `and` is what a shell does
+    /// besides before it becomes the plugin.
+    pub fn with_etc(files: &[(&str, &str)], and: &str) -> Self {
+        let mut wasm = Wasm::new();
+        let etc = wasm.files().join("etc");
+        std::fs::create_dir(&etc).expect("a directory");
+        let mut prelude = String::new();
+        for (name, text) in files {
+            let file = etc.join(name);
+            std::fs::write(&file, text).expect("a file");
+            prelude += &format!("mount --bind {} /etc/{name} && ", file.display());
+        }
+        prelude += if and.is_empty() { ":" } else { and };
+        wasm.plugin.prelude = Some(prelude);
+        wasm
+    }
+
     /// A plugin that another user runs, one without any rights.
     pub fn of_nobody() -> Self {
         const NOBODY: u32 = 65534;

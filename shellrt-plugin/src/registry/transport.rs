@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Once, OnceLock};
 use std::time::Duration;
 
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{HeaderMap, HeaderValue, AUTHORIZATION, LOCATION};
 use reqwest::{Method, Response, Url};
 
@@ -12,6 +13,7 @@ use super::auth::Grants;
 use super::failure;
 use super::hosts::{is_loopback, Endpoint};
 use super::{Error, Settings};
+use crate::lookup;
 
 /// One host with its connections and with what it has granted.
 pub(super) struct Host {
@@ -228,6 +230,7 @@ impl Host {
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(self.connect_timeout)
             .read_timeout(self.read_timeout)
+            .dns_resolver(Lookup)
             .referer(false);
         builder = match &self.endpoint.proxy {
             _ if direct => builder.no_proxy(),
@@ -299,6 +302,19 @@ impl Host {
             hosts: self.hosts_file.clone(),
             source: source.map(|error| error.without_url().into()),
         }
+    }
+}
+
+/// Names as the machine's own programs know them.
+struct Lookup;
+
+impl Resolve for Lookup {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            // The client puts the port of the URL in its place.
+            let found = lookup::addresses(name.as_str(), 0).await?;
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
     }
 }
 

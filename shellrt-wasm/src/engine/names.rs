@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use shellrt_plugin::lookup;
 use wasmtime::component::{HasData, Linker, Resource};
 use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup::{self, Host, HostResolveAddressStream};
 use wasmtime_wasi::p2::bindings::sockets::network::{self, ErrorCode, HostNetwork, IpAddress};
@@ -40,6 +41,8 @@ impl Host for Guard<'_> {
         if !literal && !self.0.allowed().names(&name) {
             return Err(ErrorCode::AccessDenied.into());
         }
+        // The engine asks the C library, which must not take up sources that end this process.
+        lookup::keep_to_built_in();
         let stream = self.0.sockets().resolve_addresses(network, name.clone())?;
         if !literal {
             self.0.lookups.insert(stream.rep(), name);

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use shellrt_plugin::lookup;
 use wasmtime_wasi::sockets::SocketAddrUse;
 
 /// The entries of `network.connect`.
@@ -84,7 +85,7 @@ impl AllowList {
             if *port != address.port() {
                 continue;
             }
-            let Ok(found) = tokio::net::lookup_host((host.as_str(), *port)).await else {
+            let Ok(found) = lookup::addresses(host, *port).await else {
                 continue;
             };
             if found.into_iter().any(|found| same(found, address)) {

@@ -47,23 +47,50 @@ fn without_times(text: &str) -> String {
 #[test]
 fn the_try_it_command_prints_what_the_readme_shows() {
     let shown = block("console", "$ tests/quickstart");
+    let programs = tests::binaries::program("shellrt-driver");
     let mut command = Command::new(root().join("tests/quickstart"));
-    // What cargo tells its tests would make it build everything once more.
-    for (name, _) in std::env::vars() {
-        if name.starts_with("CARGO") && name != "CARGO_HOME" {
-            command.env_remove(name);
-        }
-    }
-    // As tests/run builds it: what other tests run must not be replaced under their feet.
-    let target = tests::binaries::target_dir();
-    command.env("CARGO_BUILD_BUILD_DIR", &target);
-    command.env("CARGO_TARGET_DIR", target.join("quickstart"));
+    command.env("SHELLRT_BIN_DIR", programs.parent().unwrap());
     let output = command.output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
     let printed = String::from_utf8(output.stdout).unwrap();
     let shown = shown.strip_prefix("$ tests/quickstart\n").unwrap();
     assert_eq!(without_times(&printed), without_times(shown), "{errors}");
+}
+
+/// What the try-it command builds needs Rust and nothing else: no compiler of protocol buffers.
+#[test]
+fn the_try_it_command_builds_no_protocol_buffers() {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let packages = ["-p", "shellrt-driver", "-p", "shellrt-wasm"];
+    let script = std::fs::read_to_string(root().join("tests/quickstart")).unwrap();
+    let build = format!(
+        "cargo build --release --locked --quiet {}\n",
+        packages.join(" ")
+    );
+    assert!(script.contains(&build), "{script}");
+    let output = Command::new(cargo)
+        .current_dir(root())
+        .args([
+            "tree",
+            "--locked",
+            "--offline",
+            "--prefix",
+            "none",
+            "--format",
+            "{p}",
+        ])
+        .args(["--edges", "normal,build"])
+        .args(packages)
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let tree = String::from_utf8(output.stdout).unwrap();
+    assert!(tree.contains("wasmtime "), "{tree}");
+    for package in ["prost-build ", "protoc", "containerd-client "] {
+        assert!(!tree.contains(package), "{package}");
+    }
 }
 
 /// Every command line for the driver, in the transcripts and in the table for people who come from

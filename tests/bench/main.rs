@@ -19,8 +19,11 @@ mod wasm;
 
 use report::Report;
 
-/// The parts, in the order in which they are measured.
-const PARTS: [(&str, fn(&mut Report)); 5] = [
+/// A part of the measurements.
+type Part = fn(&mut Report);
+
+/// All of them by their names, in the order in which they are measured.
+const PARTS: [(&str, Part); 5] = [
     ("requests", requests::measure),
     ("life", life::measure),
     ("wasm", wasm::measure),

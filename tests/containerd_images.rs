@@ -10,6 +10,9 @@ use tests::registry::proxy::Proxy;
 use tests::registry::{Options, Registry};
 use tests::shellrt::Shellrt;
 
+#[path = "containerd_images/archive.rs"]
+mod archive;
+
 #[path = "containerd_images/collection.rs"]
 mod collection;
 
@@ -33,6 +36,12 @@ mod removal;
 
 #[path = "containerd_images/resume.rs"]
 mod resume;
+
+#[path = "containerd_images/strange.rs"]
+mod strange;
+
+#[path = "containerd_images/trees.rs"]
+mod trees;
 
 /// A plugin, a registry, and a proxy before it.
 struct World {
@@ -85,6 +94,12 @@ fn image(sizes: &[usize]) -> Image {
         image = image.layer(noise(*size, seed), Compression::Gzip);
     }
     image
+}
+
+/// The way in which layers are unpacked here, unless `SHELLRT_CONTAINERD_UNPACK` says another.
+fn way() -> String {
+    let named = std::env::var("SHELLRT_CONTAINERD_UNPACK");
+    named.unwrap_or_else(|_| "direct".to_owned())
 }
 
 /// The path of a blob in a registry.

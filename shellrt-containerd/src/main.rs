@@ -19,6 +19,7 @@ Environment:
   CONTAINERD_SNAPSHOTTER    the snapshotter unless a config names one [overlayfs, else the best]
   SHELLRT_CONTAINERD_ROOT   the state directory [/var/lib/shellrt/containerd for root, else
                             ~/.local/share/shellrt/containerd]
+  SHELLRT_CONTAINERD_UNPACK how layers are unpacked: direct, uncompressed or apply [direct]
   SHELLRT_CDI_DIRS          devices of the Container Device Interface [/etc/cdi:/var/run/cdi]
   SHELLRT_HOSTS_DIR         registry hosts, as containerd has them [/etc/containerd/certs.d]
   NETCONFPATH               CNI's networks [/etc/cni/net.d]

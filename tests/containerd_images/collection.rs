@@ -5,7 +5,7 @@ use tests::containerd::{self, Version};
 use tests::registry::proxy::Fault;
 use tests::shellrt::Shellrt;
 
-use super::{blob, image, listing, output, pull, World};
+use super::{blob, image, listing, output, pull, way, World};
 
 /// containerd collects its garbage after every change that anybody makes.
 fn pulls_survive_every_collection(version: Version) {
@@ -23,7 +23,7 @@ fn pulls_survive_every_collection(version: Version) {
     for part in ["first", "second"] {
         world.proxy.fault(&blob(&layer), Fault::Cut(1_500_000), 1);
         let answer = world.shellrt.pull(&reference);
-        assert_eq!(answer["unpack"], "apply", "{part}");
+        assert_eq!(answer["unpack"], way(), "{part}");
         assert_eq!(answer["bytes_fetched"], answer["bytes_total"]);
         assert_eq!(output(&world.shellrt, &reference, "echo hello"), "hello\n");
         world
@@ -56,7 +56,7 @@ fn pulls_of_the_same_image_at_once_download_it_once() {
     for open in open {
         let answer = open.finish();
         assert_eq!(answer.object["_status"], "ok", "{answer:?}");
-        unpacked += usize::from(answer.object["unpack"] == "apply");
+        unpacked += usize::from(answer.object["unpack"] == way());
     }
     assert_eq!(unpacked, 1);
     for layer in image(&[2_000_000, 100_000]).build().layers {

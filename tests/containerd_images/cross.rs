@@ -6,7 +6,7 @@ use tests::image::{self, busybox, push_index, Compression, Format, Image};
 use tests::registry::Registry;
 use tests::shellrt::Shellrt;
 
-use super::{difference, image, listing, noise, output, references, World};
+use super::{difference, image, listing, noise, output, references, way, World};
 
 /// Images of every kind, and their references.
 fn all_kinds(registry: &Registry) -> Vec<String> {
@@ -139,7 +139,7 @@ fn what_ctr_only_fetched_is_unpacked_without_the_registry() {
     drop((registry, proxy));
     let request = |policy| json!({"_type": "img_pull", "image": reference, "policy": policy});
     let answer = shellrt.ok(&request("if_reachable"));
-    assert_eq!(answer["unpack"], "apply");
+    assert_eq!(answer["unpack"], way());
     assert_eq!(answer["bytes_fetched"], 0);
     assert!(answer["warning"].as_str().unwrap().contains("unreachable"));
     let answer = shellrt.ok(&request("missing"));
@@ -203,7 +203,7 @@ fn another_namespace_has_the_bytes_already() {
     let built = image(&[500_000]).build();
     assert_eq!(answer["bytes_fetched"], built.config.len());
     assert_eq!(answer["bytes_resumed"], 0);
-    assert_eq!(answer["unpack"], "apply");
+    assert_eq!(answer["unpack"], way());
     let config = built.config.len() as u64;
     assert_eq!(world.proxy.bytes("/blobs/"), blobs + config);
 }

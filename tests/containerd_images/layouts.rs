@@ -4,7 +4,7 @@ use serde_json::{json, Value};
 use tests::image::{busybox, push_index, Built, Compression, Format, Image};
 use tests::registry::{descriptor, digest, manifest};
 
-use super::{image, listing, noise, output, references, refused, World};
+use super::{image, listing, noise, output, references, refused, way, World};
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
@@ -37,7 +37,7 @@ fn every_kind_of_layer_is_unpacked() {
         assert_eq!(answer["bytes_total"], total);
         assert_eq!(answer["bytes_fetched"], total);
         assert_eq!(answer["bytes_resumed"], 0);
-        assert_eq!(answer["unpack"], "apply");
+        assert_eq!(answer["unpack"], way());
         assert_eq!(answer.get("warning"), None);
         let script = "cat seed; echo; echo $A; wc -c < noise-$(printf %d \"'$(cat seed)\")";
         assert_eq!(

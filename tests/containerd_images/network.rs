@@ -5,7 +5,7 @@ use tests::registry::proxy::{Fault, Proxy};
 use tests::registry::{Options, Registry, PASSWORD, USER};
 use tests::shellrt::Shellrt;
 
-use super::{image, listing, output, references, World};
+use super::{image, listing, output, references, way, World};
 
 #[test]
 fn policies_say_when_the_registry_is_asked() {
@@ -14,7 +14,7 @@ fn policies_say_when_the_registry_is_asked() {
     };
     let reference = world.push(&image(&[1000]), "app");
     let request = |policy: &str| json!({"_type": "img_pull", "image": reference, "policy": policy});
-    assert_eq!(world.shellrt.ok(&request("missing"))["unpack"], "apply");
+    assert_eq!(world.shellrt.ok(&request("missing"))["unpack"], way());
     let asked = world.proxy.seen("").len();
     world.shellrt.ok(&request("missing"));
     assert_eq!(world.proxy.seen("").len(), asked);

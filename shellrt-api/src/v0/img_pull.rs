@@ -69,7 +69,8 @@ pub struct Response {
     /// How many of them an earlier, broken request had fetched and this one took over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_resumed: Option<u64>,
-    /// Which way the image was made ready, in the plugin's own words (`compiled`, `cached`).
+    /// Which way the image was made ready, in the plugin's own words (`cached`, `compiled`, `direct`,
+    /// `uncompressed`, `apply`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unpack: Option<String>,
     /// Why the answer is not all that was asked for: the registry could not be reached, and the

@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use shellrt_api::v0::img_pull::Phase;
 use shellrt_plugin::registry::{self, Client, Descriptor, Digest, Reference, Resume};
 
 use super::ingest::{abort, offset, relabel, Finished, Ingest, Opened, Pause};
 use super::labels::{self, Labels};
+use super::unpack::Feed;
 use crate::containerd::Containerd;
 use crate::error::Error;
 
@@ -42,12 +44,18 @@ const PIECE: usize = 1 << 20;
 const WAIT: Duration = Duration::from_millis(500);
 
 impl Source<'_> {
-    /// Has a layer in the store. `begun`: an earlier pull left a part of it.
+    /// Has a layer in the store. `begun`: an earlier pull left a part of it. `feed` gets the bytes as
+    /// they come, where all of them come.
     ///
     /// # Errors
     /// Those of the registry; [`registry::Error::DigestMismatch`] where the bytes are wrong, after a
     /// second try from the first byte where they were not all new.
-    pub(super) async fn layer(&self, layer: &Descriptor, begun: bool) -> Result<Fetched, Error> {
+    pub(super) async fn layer(
+        &self,
+        layer: &Descriptor,
+        begun: bool,
+        mut feed: Option<Feed>,
+    ) -> Result<Fetched, Error> {
         let (digest, size) = (&layer.digest, layer.size);
         let mut fetched = Fetched::default();
         let mut again = false;
@@ -77,7 +85,8 @@ impl Source<'_> {
                 continue;
             }
             fetched.resumed = if begun && !again { start } else { 0 };
-            let wrong = match self.fill(*ingest, layer, &mut fetched.bytes).await {
+            let feed = feed.take().filter(|_| start == 0);
+            let wrong = match self.fill(*ingest, layer, &mut fetched.bytes, feed).await {
                 Ok(Finished::Done) => {
                     // What another namespace had was there as well.
                     fetched.existed = fetched.bytes == 0 && fetched.resumed == 0;
@@ -108,6 +117,7 @@ impl Source<'_> {
         mut ingest: Ingest,
         layer: &Descriptor,
         bytes: &mut u64,
+        feed: Option<Feed>,
     ) -> Result<Finished, Error> {
         let start = ingest.offset();
         (self.listener)(&layer.digest, start, layer.size, Phase::Download);
@@ -118,38 +128,42 @@ impl Source<'_> {
             let resume = Resume::Unverified(start);
             let mut blob = client.blob(self.reference, layer, resume);
             let before = *bytes;
-            let mut piece = Vec::new();
+            let mut piece = Piece {
+                feed,
+                ..Piece::default()
+            };
             let mut due = Instant::now() + WAIT;
             loop {
-                let next = match piece.is_empty() {
+                let next = match piece.bytes.is_empty() {
                     true => Some(blob.next().await),
                     false => tokio::time::timeout_at(due.into(), blob.next()).await.ok(),
                 };
                 *bytes = before + blob.fetched();
                 match next {
                     Some(Ok(Some(chunk))) => {
-                        if piece.is_empty() {
+                        if piece.bytes.is_empty() {
                             due = Instant::now() + WAIT;
                         }
-                        piece.extend_from_slice(&chunk);
+                        piece.add(chunk);
                         (self.listener)(&layer.digest, blob.offset(), layer.size, Phase::Download);
-                        if piece.len() >= PIECE {
-                            ingest.write(std::mem::take(&mut piece)).await?;
+                        if piece.bytes.len() >= PIECE {
+                            piece.hand_on(&mut ingest).await?;
                         }
                     }
                     Some(Ok(None)) => break,
                     Some(Err(error)) => {
-                        if !error.spoils_bytes() && !piece.is_empty() {
-                            ingest.write(piece).await?;
+                        if !error.spoils_bytes() {
+                            piece.hand_on(&mut ingest).await?;
                             ingest.flush().await?;
                         }
                         return Err(error.into());
                     }
-                    None => ingest.write(std::mem::take(&mut piece)).await?,
+                    None => piece.hand_on(&mut ingest).await?,
                 }
             }
-            if !piece.is_empty() {
-                ingest.write(piece).await?;
+            piece.hand_on(&mut ingest).await?;
+            if let Some(feed) = piece.feed {
+                feed.end().await;
             }
         }
         ingest.commit(self.labels(&Labels::new())).await
@@ -158,6 +172,41 @@ impl Source<'_> {
     /// The labels that a layer is given when it has come.
     fn labels(&self, known: &Labels) -> Labels {
         labels::source(self.reference, known).into_iter().collect()
+    }
+}
+
+/// Bytes that have come and were not handed on yet.
+#[derive(Default)]
+struct Piece {
+    bytes: Vec<u8>,
+    /// The same, as they came, where somebody else wants them too.
+    chunks: Vec<Bytes>,
+    feed: Option<Feed>,
+}
+
+impl Piece {
+    fn add(&mut self, chunk: Bytes) {
+        self.bytes.extend_from_slice(&chunk);
+        if self.feed.is_some() {
+            self.chunks.push(chunk);
+        }
+    }
+
+    /// Hands them on, first to where they stay.
+    async fn hand_on(&mut self, ingest: &mut Ingest) -> Result<(), Error> {
+        if self.bytes.is_empty() {
+            return Ok(());
+        }
+        ingest.write(std::mem::take(&mut self.bytes)).await?;
+        for chunk in std::mem::take(&mut self.chunks) {
+            let Some(feed) = &self.feed else {
+                break;
+            };
+            if !feed.put(chunk).await {
+                self.feed = None;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -10,6 +10,7 @@ use super::labels::{self, Labels};
 use super::layers::{Layers, Stop, Survey};
 use super::lease::Lease;
 use super::room::Stores;
+use super::unpack::Way;
 use super::{content, ingest, lease, media, Config, Found};
 use crate::containerd::Containerd;
 use crate::error::Error;
@@ -111,9 +112,7 @@ impl Job<'_> {
             reference: self.reference,
             listener: self.listener,
         };
-        let got = layers
-            .get(&source, below, &survey, &self.stores.snapshotter)
-            .await;
+        let got = layers.get(&source, below, &survey, self.stores).await;
         let got = match got {
             Ok(got) => got,
             Err(Stop::Failed(error)) => return Err(error),
@@ -131,7 +130,7 @@ impl Job<'_> {
             bytes_total: Some(transferred(manifest)),
             bytes_fetched: Some(fetched + got.fetched),
             bytes_resumed: Some(survey.resumed + got.resumed),
-            unpack: Some(if got.unpacked { "apply" } else { "cached" }.to_owned()),
+            unpack: Some(got.unpacked.map_or("cached", Way::name).to_owned()),
             warning: None,
         })))
     }

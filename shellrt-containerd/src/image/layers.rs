@@ -12,6 +12,8 @@ use tokio::sync::watch;
 use super::fetch::{Fetched, Source};
 use super::labels::{self, Labels};
 use super::lease::Lease;
+use super::room::Stores;
+use super::unpack::{feed, Way, Ways};
 use super::{chain, content, ingest, media, snapshot, Image};
 use crate::containerd::Containerd;
 use crate::error::Error;
@@ -31,7 +33,8 @@ pub(super) struct Layers<'a> {
 pub(super) struct Got {
     pub(super) fetched: u64,
     pub(super) resumed: u64,
-    pub(super) unpacked: bool,
+    /// The slowest way in which any of them was unpacked.
+    pub(super) unpacked: Option<Way>,
     /// The layers whose blobs were here before.
     existed: Vec<Digest>,
 }
@@ -96,8 +99,9 @@ impl<'a> Layers<'a> {
         source: &Source<'_>,
         below: usize,
         survey: &Survey,
-        snapshotter: &str,
+        stores: &Stores,
     ) -> Result<Got, Stop> {
+        let ways = Ways::new(stores);
         let image = source.reference.to_string();
         let got = RefCell::new(Got::default());
         // The same layer may be there twice.
@@ -111,13 +115,18 @@ impl<'a> Layers<'a> {
                 first.push(layer);
             }
         }
+        // The lowest layer is unpacked while it comes; the others wait for those below them anyway.
+        let (feed, fed) = feed();
+        let feed = RefCell::new(Some(feed));
         let fetching = stream::iter(first.into_iter().map(Ok)).try_for_each_concurrent(
             AT_ONCE,
             |layer: &Descriptor| {
-                let (got, arrivals) = (&got, &arrivals);
+                let (got, arrivals, feed) = (&got, &arrivals, &feed);
                 async move {
                     let begun = survey.begun.contains(&layer.digest);
-                    let fetched: Fetched = source.layer(layer, begun).await?;
+                    // The lowest is the first that comes here.
+                    let feed = feed.borrow_mut().take();
+                    let fetched: Fetched = source.layer(layer, begun, feed).await?;
                     let mut got = got.borrow_mut();
                     got.fetched += fetched.bytes;
                     got.resumed += fetched.resumed;
@@ -131,16 +140,27 @@ impl<'a> Layers<'a> {
                 }
             },
         );
+        let mut fed = Some(fed);
         let unpacking = async {
             for at in below..self.descriptors.len() {
-                let layer = self.at(&image, snapshotter, at);
+                let layer = self.at(&image, &stores.snapshotter, at);
                 let (digest, size) = (&layer.descriptor.digest, layer.descriptor.size);
-                if let Some(arrival) = arrivals.get(digest) {
-                    // Its sender lives as long as this.
-                    let _ = arrival.subscribe().wait_for(|here| *here).await;
+                let mut early = fed.take();
+                if let Some(fed) = &mut early {
+                    if !fed.begins().await {
+                        early = None;
+                    }
                 }
-                (source.listener)(digest, 0, size, Phase::Unpack);
-                let unpacked = match snapshot::unpack(source.containerd, &layer).await {
+                let arrived = async {
+                    if let Some(arrival) = arrivals.get(digest) {
+                        // Its sender lives as long as this.
+                        let _ = arrival.subscribe().wait_for(|here| *here).await;
+                    }
+                    (source.listener)(digest, 0, size, Phase::Unpack);
+                };
+                let containerd = source.containerd;
+                let unpacked = snapshot::unpack(containerd, &layer, &ways, early, arrived).await;
+                let unpacked = match unpacked {
                     // What came just now is what the registry has.
                     Err(error) if is_damage(&error) && got.borrow().existed.contains(digest) => {
                         log::warn!("{error}; fetching the layer once more");
@@ -149,7 +169,8 @@ impl<'a> Layers<'a> {
                     }
                     unpacked => unpacked?,
                 };
-                got.borrow_mut().unpacked |= unpacked;
+                let mut got = got.borrow_mut();
+                got.unpacked = got.unpacked.max(unpacked);
                 (source.listener)(digest, size, size, Phase::Unpack);
             }
             Ok(())
@@ -234,13 +255,15 @@ pub(super) async fn unpack(
     image.config.check(&image.reference, &manifest)?;
     let layers = Layers::of(&manifest.layers, &image.config.rootfs.diff_ids);
     let below = layers.unpacked(containerd, snapshotter).await?;
+    let ways = Ways::new(&Stores::find(containerd).await?);
     for at in below..layers.descriptors.len() {
         let digest = &layers.descriptors[at].digest;
         if content::info(containerd, digest).await?.is_none() {
             return Err(absent());
         }
         let layer = layers.at(&image.reference, snapshotter, at);
-        snapshot::unpack(containerd, &layer).await?;
+        let is_here = std::future::ready(());
+        snapshot::unpack(containerd, &layer, &ways, None, is_here).await?;
     }
     if let Some(top) = layers.chain.last() {
         let labels = Labels::from([(labels::snapshot(snapshotter), top.clone())]);

@@ -138,6 +138,23 @@ pub(super) async fn hold_blob(containerd: &Containerd, digest: &str) -> Result<(
     hold(containerd, id, resource).await
 }
 
+/// Has the lease no longer hold a blob.
+pub(super) async fn release_blob(containerd: &Containerd, digest: &str) -> Result<(), Error> {
+    let Some(id) = containerd.lease() else {
+        return Ok(());
+    };
+    let request = api::DeleteResourceRequest {
+        id: id.to_owned(),
+        resource: Some(api::Resource {
+            id: digest.to_owned(),
+            r#type: BLOB.to_owned(),
+        }),
+    };
+    let mut leases = containerd.leases();
+    let answer = ask("shorten a lease", leases.delete_resource(request)).await;
+    known(answer).map(drop)
+}
+
 /// A lease that a broken request left.
 #[derive(Debug)]
 pub(super) struct Left {

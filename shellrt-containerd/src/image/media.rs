@@ -50,6 +50,12 @@ pub(super) fn applied(kind: &str) -> &str {
     }
 }
 
+/// Whether a layer of this type is a tar as it stands. Docker's own type of it is used for packed ones
+/// as well.
+pub(super) fn is_plain(kind: &str) -> bool {
+    kind == "application/vnd.oci.image.layer.v1.tar"
+}
+
 /// How many times larger a layer may get when it is unpacked; an estimate, and rather too small than
 /// too large, because whoever relies on it refuses pulls.
 pub(super) fn growth(kind: &str) -> u64 {

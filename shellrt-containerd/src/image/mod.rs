@@ -6,7 +6,7 @@
 //!
 //! A pull (`pull`) takes the image's lease (`lease`), puts documents and layers into the content
 //! store (`ingest`, `fetch`) with containerd's labels (`labels`), makes snapshots of the layers
-//! (`snapshot`) and writes the record. What is here already is looked for by `found`.
+//! (`snapshot`, `unpack`) and writes the record. What is here already is looked for by `found`.
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, reason = "a test stops where it fails")
@@ -30,6 +30,7 @@ mod random;
 mod remove;
 mod room;
 mod snapshot;
+mod unpack;
 
 use shellrt_plugin::registry::{Digest, Platform, Reference};
 

@@ -20,7 +20,7 @@ pub(super) struct Stores {
     /// The snapshotter that is used.
     pub(super) snapshotter: String,
     /// Where the blobs are.
-    content: Option<PathBuf>,
+    pub(super) content: Option<PathBuf>,
     /// Where the snapshots are.
     snapshots: Option<PathBuf>,
 }

@@ -1,16 +1,17 @@
 //! Layers become snapshots, one over the other.
 
+use std::future::Future;
 use std::path::Path;
 
-use containerd_client::services::v1 as api;
 use containerd_client::services::v1::snapshots as snapshots_api;
-use containerd_client::types::{Descriptor as ApiDescriptor, Mount};
+use containerd_client::types::Mount;
 use shellrt_plugin::event;
 use shellrt_plugin::registry::{Descriptor, Digest};
 
 use super::content::{self, size};
 use super::labels::{Labels, SNAPSHOT_REF, UNCOMPRESSED};
-use super::{lease, media, random};
+use super::unpack::{Fed, Unpacked, Way, Ways};
+use super::{lease, random};
 use crate::containerd::{ask, known, Containerd};
 use crate::error::Error;
 
@@ -27,6 +28,27 @@ pub(super) struct Layer<'a> {
     pub(super) descriptor: &'a Descriptor,
     /// Its digest as a plain tar.
     pub(super) diff_id: &'a Digest,
+}
+
+impl Layer<'_> {
+    /// The error where the layer is to blame.
+    pub(super) fn invalid(&self, reason: String) -> Error {
+        Error::ImageInvalid {
+            image: self.image.to_owned(),
+            reason: format!("layer \"{}\" {reason}", self.descriptor.digest),
+        }
+    }
+
+    /// Whether it was unpacked to what the config says.
+    fn check(&self, digest: &str) -> Result<(), Error> {
+        if digest == self.diff_id.to_string() {
+            return Ok(());
+        }
+        Err(self.invalid(format!(
+            "unpacks to \"{digest}\", and the config says \"{}\"",
+            self.diff_id
+        )))
+    }
 }
 
 /// How often somebody else may come first, or take away what we found.
@@ -59,14 +81,31 @@ pub(super) async fn is_there(
     Ok(known(answer)?.is_some())
 }
 
-/// Unpacks a layer whose blob is here, unless its snapshot is here; says whether it did.
+/// Unpacks a layer, unless its snapshot is here; says which way, if it did. `fed`: its bytes as they
+/// come; `arrived` waits until its blob is here.
 ///
 /// # Errors
 /// [`Error::ImageInvalid`] where the layer is not what the config says, or no archive.
-pub(super) async fn unpack(containerd: &Containerd, layer: &Layer<'_>) -> Result<bool, Error> {
-    for _ in 0..TRIES {
+pub(super) async fn unpack(
+    containerd: &Containerd,
+    layer: &Layer<'_>,
+    ways: &Ways,
+    mut fed: Option<Fed>,
+    arrived: impl Future<Output = ()>,
+) -> Result<Option<Way>, Error> {
+    let mut arrived = std::pin::pin!(arrived);
+    let mut is_here = false;
+    let mut way = ways.first();
+    if fed.is_none() || way != Way::Direct {
+        fed = None;
+        arrived.as_mut().await;
+        is_here = true;
+    }
+    let mut tries = TRIES;
+    while tries > 0 {
+        tries -= 1;
         if is_held(containerd, layer.snapshotter, layer.chain).await? {
-            return Ok(false);
+            return Ok(None);
         }
         let key = format!(
             "extract-{}-{} {}",
@@ -77,12 +116,33 @@ pub(super) async fn unpack(containerd: &Containerd, layer: &Layer<'_>) -> Result
         let Some(mounts) = prepare(containerd, layer, &key).await? else {
             continue;
         };
-        let made = match apply(containerd, layer, mounts).await {
-            Ok(()) => commit(containerd, layer, &key).await,
+        let dirs: Vec<String> = mounts.iter().filter_map(written).collect();
+        let done = ways
+            .unpack(containerd, layer, way, mounts, fed.take())
+            .await;
+        if !is_here {
+            // What is wrong with it the registry's side knows better.
+            arrived.as_mut().await;
+            is_here = true;
+        }
+        let made = match done {
+            Ok(Unpacked::Done(digest)) => match layer.check(&digest) {
+                Ok(()) => {
+                    sync(dirs).await;
+                    commit(containerd, layer, &key).await
+                }
+                Err(error) => Err(error),
+            },
+            Ok(Unpacked::Next(next)) => {
+                discard(containerd, layer.snapshotter, &key).await;
+                way = next;
+                tries += 1;
+                continue;
+            }
             Err(error) => Err(error),
         };
         match made {
-            Ok(true) => return Ok(true),
+            Ok(true) => return Ok(Some(way)),
             Ok(false) => discard(containerd, layer.snapshotter, &key).await,
             Err(error) => {
                 discard(containerd, layer.snapshotter, &key).await;
@@ -126,42 +186,9 @@ async fn prepare(
     }
 }
 
-async fn apply(
-    containerd: &Containerd,
-    layer: &Layer<'_>,
-    mounts: Vec<Mount>,
-) -> Result<(), Error> {
-    let invalid = |reason: String| Error::ImageInvalid {
-        image: layer.image.to_owned(),
-        reason: format!("layer \"{}\" {reason}", layer.descriptor.digest),
-    };
-    let dirs: Vec<String> = mounts.iter().filter_map(written).collect();
-    let request = api::ApplyRequest {
-        diff: Some(ApiDescriptor {
-            media_type: media::applied(&layer.descriptor.media_type).to_owned(),
-            digest: layer.descriptor.digest.to_string(),
-            size: i64::try_from(layer.descriptor.size).unwrap_or(i64::MAX),
-            ..Default::default()
-        }),
-        mounts,
-        sync_fs: true,
-        ..Default::default()
-    };
-    let applied = match ask("unpack a layer", containerd.diff().apply(request)).await {
-        Ok(answer) => answer.applied.unwrap_or_default(),
-        Err(Error::Runtime { source, .. }) if is_malformed(&source.words) => {
-            return Err(invalid(format!("can't be unpacked: {}", source.words)));
-        }
-        Err(error) => return Err(error),
-    };
-    if applied.digest != layer.diff_id.to_string() {
-        return Err(invalid(format!(
-            "unpacks to \"{}\", and the config says \"{}\"",
-            applied.digest, layer.diff_id
-        )));
-    }
-    // Old daemons don't know of `sync_fs` and say nothing of it. Where the disk is clean already it
-    // costs nothing.
+/// Waits until all that was unpacked is on the disk. Old daemons don't do it, and say nothing of it.
+/// Where the disk is clean already it costs nothing.
+async fn sync(dirs: Vec<String>) {
     let synced = tokio::task::spawn_blocking(move || {
         for dir in dirs {
             if let Ok(dir) = std::fs::File::open(&dir) {
@@ -173,7 +200,6 @@ async fn apply(
     });
     // It does not panic.
     let _ = synced.await;
-    Ok(())
 }
 
 /// Gives the snapshot its name; false where somebody else was first. The label comes before: whoever
@@ -258,24 +284,6 @@ fn written(mount: &Mount) -> Option<String> {
         _ => return None,
     };
     Path::new(&dir).is_absolute().then_some(dir)
-}
-
-/// Whether the layer is to blame, by containerd's words: it has no code for that.
-fn is_malformed(words: &str) -> bool {
-    [
-        "archive/tar",
-        "flate:",
-        "gzip:",
-        "magic number",
-        "magic mismatch",
-        "invalid input",
-        "unexpected EOF",
-        "unrecognised mediatype",
-        "unhandled tar header",
-        "no stream processor",
-    ]
-    .iter()
-    .any(|part| words.contains(part))
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use super::super::registry::digest;
 #[derive(Clone, Default)]
 pub struct Layer {
     entries: Vec<Entry>,
+    /// The whole tar, where it was not made here.
+    raw: Option<Vec<u8>>,
 }
 
 /// How a layer is transferred.
@@ -38,6 +40,14 @@ impl Layer {
     /// A layer without entries.
     pub fn new() -> Self {
         Layer::default()
+    }
+
+    /// A tar that somebody else made.
+    pub fn raw(tar: Vec<u8>) -> Self {
+        Layer {
+            entries: Vec::new(),
+            raw: Some(tar),
+        }
     }
 
     /// A regular file.
@@ -101,6 +111,9 @@ impl Layer {
 
     /// The tar.
     pub fn tar(&self) -> Vec<u8> {
+        if let Some(tar) = &self.raw {
+            return tar.clone();
+        }
         let mut builder = tar::Builder::new(Vec::new());
         for entry in &self.entries {
             let mut header = Header::new_gnu();

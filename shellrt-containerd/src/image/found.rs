@@ -62,9 +62,53 @@ pub(super) async fn write(
     target: &Descriptor,
     labels: labels::Labels,
 ) -> Result<(), Error> {
+    loop {
+        let request = api::CreateImageRequest {
+            image: Some(image(name, target, &labels)),
+            ..Default::default()
+        };
+        match ask("record an image", containerd.images().create(request)).await {
+            Err(error) if error.is_already_exists() => {}
+            answer => return answer.map(drop),
+        }
+        if update(containerd, name, target, &labels).await? {
+            return Ok(());
+        }
+    }
+}
+
+/// Writes the record of an image that was complete a moment ago once more, for its time alone. Where
+/// somebody has removed it, so be it.
+pub(super) async fn rewrite(
+    containerd: &Containerd,
+    name: &str,
+    target: &Descriptor,
+) -> Result<(), Error> {
+    update(containerd, name, target, &labels::Labels::new()).await?;
+    Ok(())
+}
+
+/// Changes a record; false where there is none.
+async fn update(
+    containerd: &Containerd,
+    name: &str,
+    target: &Descriptor,
+    labels: &labels::Labels,
+) -> Result<bool, Error> {
     let paths = labels.keys().map(|key| format!("labels.{key}"));
-    let paths: Vec<String> = paths.chain(["target".to_owned()]).collect();
-    let image = api::Image {
+    let request = api::UpdateImageRequest {
+        image: Some(image(name, target, labels)),
+        update_mask: Some(prost_types::FieldMask {
+            paths: paths.chain(["target".to_owned()]).collect(),
+        }),
+        ..Default::default()
+    };
+    let answer = ask("record an image", containerd.images().update(request)).await;
+    Ok(known(answer)?.is_some())
+}
+
+fn image(name: &str, target: &Descriptor, labels: &labels::Labels) -> api::Image {
+    api::Image {
         name: name.to_owned(),
         target: Some(ApiDescriptor {
             media_type: target.media_type.clone(),
@@ -72,29 +116,8 @@ pub(super) async fn write(
             size: i64::try_from(target.size).unwrap_or(i64::MAX),
             ..Default::default()
         }),
-        labels: labels.into_iter().collect(),
+        labels: labels.clone().into_iter().collect(),
         ..Default::default()
-    };
-    loop {
-        let request = api::CreateImageRequest {
-            image: Some(image.clone()),
-            ..Default::default()
-        };
-        match ask("record an image", containerd.images().create(request)).await {
-            Err(error) if error.is_already_exists() => {}
-            answer => return answer.map(drop),
-        }
-        let request = api::UpdateImageRequest {
-            image: Some(image.clone()),
-            update_mask: Some(prost_types::FieldMask {
-                paths: paths.clone(),
-            }),
-            ..Default::default()
-        };
-        let answer = ask("record an image", containerd.images().update(request)).await;
-        if known(answer)?.is_some() {
-            return Ok(());
-        }
     }
 }
 

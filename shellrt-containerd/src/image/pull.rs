@@ -12,7 +12,6 @@ use shellrt_plugin::pull::{throttled, Patience, Report};
 use shellrt_plugin::registry::{Choice, Client, Digest, Platform, Reference, Settings};
 
 use super::job::{Here, Job, Outcome};
-use super::labels::Labels;
 use super::lease;
 use super::room::Stores;
 use super::{canonical, found, wanted};
@@ -160,15 +159,17 @@ impl Pull {
         patience: &Patience,
         lock: &RefCell<Option<Lock>>,
     ) -> Result<Response, Error> {
-        let now = client.head(&self.reference).await?.digest;
-        if let Some(response) = self.again(job, &now, lock).await? {
+        // The registry and containerd are asked at the same time.
+        let (now, here) = tokio::join!(client.head(&self.reference), job.here(true));
+        if let Some(response) = self.again(job, &now?.digest, here?, lock).await? {
             return Ok(response);
         }
         let choice = Choice::platform(self.wanted.clone());
         let image = client.resolve(&self.reference, &choice).await?;
         self.lock(patience, lock)?;
         // Whoever had the lock before may have pulled it.
-        if let Some(response) = self.again(job, image.digest(), lock).await? {
+        let here = job.here(true).await?;
+        if let Some(response) = self.again(job, image.digest(), here, lock).await? {
             return Ok(response);
         }
         for _ in 1..TRIES {
@@ -195,9 +196,9 @@ impl Pull {
         &self,
         job: &Job<'_>,
         now: &Digest,
+        here: Option<Here>,
         lock: &RefCell<Option<Lock>>,
     ) -> Result<Option<Response>, Error> {
-        let here = job.here(true).await?;
         let is_it = |here: &Here| here.is_complete && here.record.target.digest == *now;
         let Some(here) = here.filter(is_it) else {
             return Ok(None);
@@ -210,7 +211,7 @@ impl Pull {
         if lock.borrow().is_some() {
             let known = found::record(job.containerd, &name).await?;
             if known.is_some_and(|known| known.target.digest == *now) {
-                found::write(job.containerd, &name, &here.record.target, Labels::new()).await?;
+                found::rewrite(job.containerd, &name, &here.record.target).await?;
             }
             lease::forget(job.containerd, &name).await?;
         }

@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{sync_channel, SyncSender};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -184,14 +185,39 @@ fn pass(
 }
 
 fn write(place: Place, tar: Outlet) -> Result<(), Failure> {
+    let disk = place.root.try_clone();
+    let disk = disk.map_err(Failure::system("open the snapshot"))?;
     let mut tree = Tree::new(place.root, place.below)?;
     let mut entries = Entries::new(tar);
+    let early = early(disk)?;
+    let mut next = EARLY;
     while let Some(entry) = entries.next()? {
         tree.add(&entry, &mut entries)?;
+        if entries.taken() > next {
+            // Where the disk is busy, this is not the time.
+            let _ = early.try_send(());
+            next = entries.taken() + EARLY;
+        }
     }
     tree.end()?;
     // Its digest is that of all bytes.
     entries.finish()
+}
+
+/// How many bytes come before the disk is given work.
+const EARLY: u64 = 32 << 20;
+
+/// A thread that has the disk write what there is whenever it is asked to, so that less is left to wait
+/// for at the end. It ends by itself.
+fn early(disk: OwnedFd) -> Result<SyncSender<()>, Failure> {
+    let (ask, asked) = sync_channel(0);
+    start("sync", move || {
+        while asked.recv().is_ok() {
+            // Whoever needs to know syncs once more.
+            let _ = rustix::fs::syncfs(&disk);
+        }
+    })?;
+    Ok(ask)
 }
 
 /// The threads of one layer. When nobody waits for them any more they end, and that is waited for: the

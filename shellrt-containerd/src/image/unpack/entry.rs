@@ -48,6 +48,8 @@ pub(super) struct Entries<R> {
     rest: u64,
     /// What fills its last block.
     padding: u64,
+    /// How many bytes of entries were used.
+    taken: u64,
 }
 
 impl<R: BufRead> Entries<R> {
@@ -56,7 +58,13 @@ impl<R: BufRead> Entries<R> {
             source,
             rest: 0,
             padding: 0,
+            taken: 0,
         }
+    }
+
+    /// How many bytes of entries were used.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken
     }
 
     /// The next entry; `None` at the end of the archive.
@@ -115,6 +123,7 @@ impl<R: BufRead> Entries<R> {
     pub(super) fn consume(&mut self, count: usize) {
         self.source.consume(count);
         self.rest -= count as u64;
+        self.taken += count as u64;
     }
 
     /// Reads what stands behind the archive.

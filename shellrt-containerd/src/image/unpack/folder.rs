@@ -5,9 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{
-    self, AtFlags, Dir, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid,
-};
+use rustix::fs::{self, AtFlags, Dir, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid};
 use rustix::io::Errno;
 
 use super::entry::Entry;
@@ -15,7 +13,10 @@ use super::failure::Failure;
 use super::place;
 
 /// How many directories are kept open.
-const OPEN_MAX: usize = 64;
+const OPEN_MAX: usize = 128;
+
+/// The mode of a directory that the layer leaves out.
+const MADE: u32 = 0o755;
 
 /// The attribute with which a directory gives its files more than their mode.
 const DEFAULT_ACL: &str = "system.posix_acl_default";
@@ -95,11 +96,13 @@ impl Folders {
             return Ok(folder.clone());
         }
         let folder = match self.open(&key) {
-            Err(Errno::LOOP | Errno::NOENT) => {
+            Err(Errno::LOOP) => {
                 let real = place::follow(&self.root.fd, path)?;
                 let real: Vec<&[u8]> = real.iter().map(Vec::as_slice).collect();
-                self.make(&real)?
+                self.get(&real)?
             }
+            // What of it is there has no link in it.
+            Err(Errno::NOENT) => self.make(path)?,
             opened => self.folder(opened.map_err(Failure::system("open a directory"))?)?,
         };
         self.keep(key, folder.clone());
@@ -185,20 +188,13 @@ impl Folders {
         let Some((name, above)) = path.split_last() else {
             return Ok(self.root.clone());
         };
-        match self.open(&path.join(&b'/')) {
-            Err(Errno::NOENT) => {}
-            opened => return self.folder(opened.map_err(Failure::system("open a directory"))?),
+        let above = self.get(above)?;
+        let mode = Mode::from_raw_mode(MADE);
+        fs::mkdirat(&above.fd, *name, mode).map_err(Failure::system("make a directory"))?;
+        if self.masked & MADE != 0 || !self.is_plain(&above) {
+            fs::chmodat(&above.fd, *name, mode, AtFlags::empty())
+                .map_err(Failure::system("set the mode of a directory"))?;
         }
-        let above = self.make(above)?;
-        fs::mkdirat(&above.fd, *name, Mode::from_raw_mode(0o755))
-            .map_err(Failure::system("make a directory"))?;
-        fs::chmodat(
-            &above.fd,
-            *name,
-            Mode::from_raw_mode(0o755),
-            AtFlags::empty(),
-        )
-        .map_err(Failure::system("set the mode of a directory"))?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let made = fs::openat(&above.fd, *name, flags, Mode::empty());
         let made = made.map_err(Failure::system("open a directory"))?;
@@ -211,19 +207,27 @@ impl Folders {
 
     /// The directory that the layers below have at this path.
     fn lower(&self, path: &[&[u8]]) -> Result<Option<(OwnedFd, Stat)>, Failure> {
+        let whole = path.join(&b'/');
         for below in &self.below {
-            let real = place::follow(below, path)?.join(&b'/');
-            let found = match place::open(below, &real, OFlags::PATH | OFlags::NOFOLLOW) {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+            let opened = match place::open(below, &whole, flags) {
                 Err(Errno::NOENT) => continue,
-                found => found.map_err(Failure::system("open a directory below"))?,
+                Err(Errno::LOOP | Errno::NOTDIR) => {
+                    let real = place::follow(below, path)?.join(&b'/');
+                    match place::open(below, &real, OFlags::PATH | OFlags::NOFOLLOW) {
+                        Err(Errno::NOENT) => continue,
+                        found => drop(found.map_err(Failure::system("open a directory below"))?),
+                    }
+                    match place::open(below, &real, flags) {
+                        Err(Errno::NOTDIR) => return Ok(None),
+                        opened => opened,
+                    }
+                }
+                opened => opened,
             };
-            let stat = fs::fstat(&found).map_err(Failure::system("look at a directory below"))?;
-            if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-                return Ok(None);
-            }
-            let readable = place::open(below, &real, OFlags::RDONLY | OFlags::DIRECTORY);
-            let readable = readable.map_err(Failure::system("open a directory below"))?;
-            return Ok(Some((readable, stat)));
+            let opened = opened.map_err(Failure::system("open a directory below"))?;
+            let stat = fs::fstat(&opened).map_err(Failure::system("look at a directory below"))?;
+            return Ok(Some((opened, stat)));
         }
         Ok(None)
     }
@@ -233,8 +237,13 @@ impl Folders {
 fn copy(from: &OwnedFd, stat: &Stat, to: &OwnedFd) -> Result<(), Failure> {
     let copying = || Failure::system("copy the attributes of a directory");
     let (user, group) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
-    fs::fchown(to, Some(user), Some(group)).map_err(copying())?;
-    fs::fchmod(to, Mode::from_raw_mode(stat.st_mode)).map_err(copying())?;
+    let now = fs::fstat(to).map_err(copying())?;
+    if (now.st_uid, now.st_gid) != (stat.st_uid, stat.st_gid) {
+        fs::fchown(to, Some(user), Some(group)).map_err(copying())?;
+    }
+    if now.st_mode != stat.st_mode {
+        fs::fchmod(to, Mode::from_raw_mode(stat.st_mode)).map_err(copying())?;
+    }
     let time = |seconds: i64, nanoseconds: u64| Timespec {
         tv_sec: seconds,
         tv_nsec: nanoseconds.cast_signed(),
@@ -244,14 +253,15 @@ fn copy(from: &OwnedFd, stat: &Stat, to: &OwnedFd) -> Result<(), Failure> {
         last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
     };
     fs::futimens(to, &times).map_err(copying())?;
-    let mut names = vec![0; 64 << 10];
+    let mut names = [0; 4096];
     let length = match fs::flistxattr(from, &mut names[..]) {
         Err(Errno::NOTSUP | Errno::NODATA) => 0,
         length => length.map_err(copying())?,
     };
-    let mut value = vec![0; 64 << 10];
     let names = names[..length].split(|byte| *byte == 0);
     for name in names.filter(|name| !name.is_empty() && !name.starts_with(b"trusted.")) {
+        // No value is longer.
+        let mut value = vec![0; 64 << 10];
         let length = match fs::fgetxattr(from, name, &mut value[..]) {
             Err(Errno::NOTSUP | Errno::NODATA) => continue,
             length => length.map_err(copying())?,

@@ -2,8 +2,8 @@
 
 use rustix::process::{PidfdFlags, Signal};
 use serde::{Deserialize, Serialize};
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -92,8 +92,11 @@ impl Stat {
     /// # Errors
     /// [`io::ErrorKind::NotFound`] where there is no such process.
     pub fn read(pid: u32) -> io::Result<Self> {
-        let text = fs::read(format!("/proc/{pid}/stat"))?;
-        Stat::parse(&text).ok_or_else(|| io::ErrorKind::InvalidData.into())
+        // The kernel gives the whole line to one read that has room for it, and makes it anew for
+        // each.
+        let mut text = [0; 1024];
+        let length = File::open(format!("/proc/{pid}/stat"))?.read(&mut text)?;
+        Stat::parse(&text[..length]).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
     /// The second field is the name in parentheses and may contain anything, parentheses too, so

@@ -65,14 +65,38 @@ pub fn detach(name: &str, keep: &[RawFd]) -> io::Result<()> {
 /// Closes every descriptor but stdio and `keep`. Whoever owns one of them must be forgotten, not
 /// dropped.
 pub fn close_all_but(keep: &[RawFd]) -> io::Result<()> {
-    // Read first, close then: the descriptor of the directory itself is among them.
-    let open: BTreeSet<RawFd> = fs::read_dir("/proc/self/fd")?
+    let mut kept: Vec<u32> = keep
+        .iter()
+        .filter_map(|&fd| u32::try_from(fd).ok())
+        .collect();
+    kept.sort_unstable();
+    let mut first = 3;
+    for last in kept.into_iter().filter(|&fd| fd >= 3).chain([u32::MAX]) {
+        // Nothing lies between two that are side by side, and the last bound is no descriptor.
+        if first < last {
+            close_range(first, last - 1)?;
+        }
+        first = last.saturating_add(1);
+    }
+    Ok(())
+}
+
+/// Closes the descriptors from `first` to `last`, open or not.
+fn close_range(first: u32, last: u32) -> io::Result<()> {
+    // SAFETY: the owners of these live in the parent's part of the stack, to which this process never
+    // returns, so nothing here uses or closes them again.
+    match unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } {
+        0 => return Ok(()),
+        _ if io::Error::last_os_error().raw_os_error() == Some(libc::ENOSYS) => {}
+        _ => return Err(io::Error::last_os_error()),
+    }
+    // Linux before 5.9. Read first, close then: the descriptor of the directory is among them.
+    let open: BTreeSet<u32> = fs::read_dir("/proc/self/fd")?
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .collect();
-    for fd in open {
-        if fd > 2 && !keep.contains(&fd) {
-            // SAFETY: the owners of these live in the parent's part of the stack, to which this
-            // process never returns, so nothing here uses or closes them again.
+    for &fd in open.range(first..=last) {
+        if let Ok(fd) = RawFd::try_from(fd) {
+            // SAFETY: as above.
             unsafe { libc::close(fd) };
         }
     }

@@ -18,6 +18,9 @@ const WASM_STACK: usize = 1 << 20;
 /// The stack that a program and the host functions it calls share, in bytes.
 const STACK: usize = WASM_STACK + (1 << 20);
 
+/// How a key ends where instructions are counted.
+const FUEL: &str = "-fuel";
+
 /// What changes the compiled code.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
@@ -40,15 +43,26 @@ impl Tuning {
         let mut hasher = StableHasher(Sha256::new());
         engine.precompile_compatibility_hash().hash(&mut hasher);
         let digest = hasher.0.finalize();
-        let mut key = format!("{VERSION}-{}-", std::env::consts::ARCH);
+        let mut key = prefix();
         for byte in digest.iter().take(8) {
             key.push_str(&format!("{byte:02x}"));
         }
         if self.fuel {
-            key.push_str("-fuel");
+            key.push_str(FUEL);
         }
         Ok(key)
     }
+
+    /// Whether `key` may be what [`key`](Tuning::key) answers, here or on a machine with another
+    /// processor; this takes no time.
+    pub fn may_have(&self, key: &str) -> bool {
+        key.starts_with(&prefix()) && key.ends_with(FUEL) == self.fuel
+    }
+}
+
+/// How all keys of this engine begin.
+fn prefix() -> String {
+    format!("{VERSION}-{}-", std::env::consts::ARCH)
 }
 
 /// What an engine is for.
@@ -151,7 +165,12 @@ mod tests {
     fn key_names_what_separates_compiled_code() {
         let plain = Tuning::default().key().unwrap();
         assert_eq!(plain, Tuning::default().key().unwrap());
-        assert_ne!(plain, Tuning { fuel: true }.key().unwrap());
+        let fuel = Tuning { fuel: true };
+        let counted = fuel.key().unwrap();
+        assert_ne!(plain, counted);
+        assert!(Tuning::default().may_have(&plain) && !Tuning::default().may_have(&counted));
+        assert!(fuel.may_have(&counted) && !fuel.may_have(&plain));
+        assert!(!Tuning::default().may_have(&plain.replace(VERSION, "48.0.7")));
         assert!(plain.len() <= 64, "{plain}");
         assert!(plain.starts_with("48.0.8-"), "{plain}");
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);

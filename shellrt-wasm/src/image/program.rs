@@ -1,6 +1,7 @@
 //! Programs: the bytes that images bring, kept once under their digest, and their compiled forms.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,8 +16,11 @@ use crate::error::Error;
 use crate::module::Module;
 use crate::store::Store;
 
-/// Where the program compiled for this engine, this processor and `tuning` lies. It compiles it
-/// where it is not there, once, however many ask at the same time.
+/// Where the program compiled for this engine and `tuning` lies. It compiles it where it is not there,
+/// once, however many ask at the same time.
+///
+/// What is there may have been compiled for another processor, before the state directory was moved:
+/// whoever loads it hears that, removes it and asks once more.
 ///
 /// # Errors
 /// What [`compile_in_child`] says, and code 20 at the deadline.
@@ -26,6 +30,11 @@ pub fn compiled(
     tuning: Tuning,
     deadline: Option<Instant>,
 ) -> Result<PathBuf, Error> {
+    // To know the processor a code generator is set up, which takes longer than all else that a
+    // program's start takes.
+    if let Some(path) = only_compiled(store, program, tuning) {
+        return Ok(path);
+    }
     let path = compiled_file(store, program, tuning)?;
     if !path.is_file() {
         Held::existing(store, program, deadline)?.compile(tuning, deadline)?;
@@ -49,6 +58,16 @@ const COMPILED: &str = "cwasm";
 
 fn compiled_file(store: &Store, program: &str, tuning: Tuning) -> Result<PathBuf, Error> {
     Ok(program_dir(store, program).join(format!("{}.{COMPILED}", tuning.key()?)))
+}
+
+/// The compiled form for this engine and `tuning`, by its name; `None` where there is not exactly one.
+fn only_compiled(store: &Store, program: &str, tuning: Tuning) -> Option<PathBuf> {
+    let entries = fs::read_dir(program_dir(store, program)).ok()?.flatten();
+    let mut fitting = entries.map(|entry| entry.path()).filter(|path| {
+        let key = path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
+        path.extension() == Some(OsStr::new(COMPILED)) && tuning.may_have(key)
+    });
+    fitting.next().filter(|_| fitting.next().is_none())
 }
 
 /// A program whose lock is held: nobody else compiles or collects it.

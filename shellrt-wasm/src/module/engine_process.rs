@@ -1,7 +1,6 @@
 //! The process that runs a program: a fork of its monitor, which it does not outlive.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -12,6 +11,7 @@ use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use shellrt_api::v0::status::End;
 use shellrt_api::v0::{self, Code};
+use shellrt_plugin::file;
 
 use super::output::ModuleOutput;
 use super::Module;
@@ -145,7 +145,7 @@ fn run_program(store: &Store, module: &Module, reporter: &OwnedFd) -> Result<eng
             // The engine or the processor is another one than at the pull: compile once more.
             Err(StartError::Stale(source)) if attempts > 0 => {
                 log::warn!("{} is compiled again: {source}", module.name);
-                fs::remove_file(&cwasm).map_err(|source| Error::file("remove", &cwasm, source))?;
+                file::remove(&cwasm)?;
             }
             Err(error) => return Err(error.into()),
         }

@@ -9,21 +9,18 @@ use std::os::unix::fs::FileExt;
 /// Walks through a file line by line, forwards, block by block.
 #[derive(Debug)]
 pub(super) struct Forward {
-    block: Box<[u8]>,
-    /// What of the block was read from the file and not yet taken.
-    unread: Range<usize>,
-    /// Where in the file `unread` begins.
+    block: Block,
+    /// Where in the file the unread bytes of the block begin.
     offset: u64,
     /// Where the line begins that is too long for a record and is being passed over.
     skipping: Option<u64>,
 }
 
 impl Forward {
-    /// At the beginning of a file. A block must be longer than a record.
-    pub fn new(block: usize) -> Forward {
+    /// At the beginning of a file, of which it reads `size` bytes at once.
+    pub fn new(size: usize) -> Forward {
         Forward {
-            block: vec![0; block.max(2 * LONGEST_LINE)].into_boxed_slice(),
-            unread: 0..0,
+            block: Block::new(size),
             offset: 0,
             skipping: None,
         }
@@ -31,7 +28,7 @@ impl Forward {
 
     /// Goes to `offset`, which is the beginning of a line.
     pub fn seek(&mut self, offset: u64) {
-        self.unread = 0..0;
+        self.block.unread = 0..0;
         self.offset = offset;
         self.skipping = None;
     }
@@ -45,37 +42,49 @@ impl Forward {
     /// [`Forward::fill`] is next.
     #[inline]
     pub fn next(&mut self) -> Option<(u64, Range<usize>)> {
-        let unread = &self.block[self.unread.clone()];
-        let length = memchr::memchr(b'\n', unread)? + 1;
-        let line = self.unread.start..self.unread.start + length;
-        let offset = self.skipping.take().unwrap_or(self.offset);
-        self.unread.start = line.end;
+        let unread = self.block.unread.clone();
+        let length = memchr::memchr(b'\n', self.bytes(unread.clone()))? + 1;
+        let offset = self.skipping.unwrap_or(self.offset);
+        self.pass(length);
+        Some((offset, unread.start..unread.start + length))
+    }
+
+    /// What of the block is unread, where that begins with a line.
+    pub fn unread(&self) -> &[u8] {
+        match self.skipping {
+            Some(_) => &[],
+            None => self.bytes(self.block.unread.clone()),
+        }
+    }
+
+    /// Goes on behind the next `length` bytes of the block, which are whole lines.
+    #[inline]
+    pub fn pass(&mut self, length: usize) {
+        self.skipping = None;
+        self.block.unread.start += length;
         self.offset += length as u64;
-        Some((offset, line))
     }
 
     /// The bytes of a line that [`Forward::next`] found; they stay until the next fill.
     #[inline]
     pub fn bytes(&self, range: Range<usize>) -> &[u8] {
-        &self.block[range]
+        &self.block.bytes[range]
     }
 
     /// Reads on, up to the offset `limit`; false where there is nothing (yet).
     pub fn fill(&mut self, file: &File, limit: u64) -> io::Result<bool> {
-        if self.unread.len() > LONGEST_LINE {
+        if self.block.unread.len() > LONGEST_LINE {
             // This can't become a record any more. What follows its newline can.
             self.skipping.get_or_insert(self.offset);
-            self.offset += self.unread.len() as u64;
-            self.unread = 0..0;
+            self.offset += self.block.unread.len() as u64;
+            self.block.unread = 0..0;
         }
-        self.block.copy_within(self.unread.clone(), 0);
-        self.unread = 0..self.unread.len();
-        let from = self.offset + self.unread.len() as u64;
-        let room = &mut self.block[self.unread.end..];
+        let from = self.offset + self.block.unread.len() as u64;
         let most = usize::try_from(limit.saturating_sub(from)).unwrap_or(usize::MAX);
-        let most = most.min(room.len());
-        let count = read_at(file, &mut room[..most], from)?;
-        self.unread.end += count;
+        let count = self.block.fill(|room| {
+            let most = most.min(room.len());
+            read_at(file, &mut room[..most], from)
+        })?;
         Ok(count > 0)
     }
 
@@ -83,6 +92,46 @@ impl Forward {
     /// cut it off and write something else there.
     pub fn forget_unfinished(&mut self) {
         self.seek(self.offset());
+    }
+}
+
+/// Some bytes of a file, one after the other.
+#[derive(Debug)]
+struct Block {
+    bytes: Box<[u8]>,
+    /// Where a read puts its bytes: at the beginning of a page, to which the kernel copies fastest,
+    /// and with room for an unfinished line in front.
+    page: usize,
+    /// How much one read takes, in bytes.
+    size: usize,
+    /// What was read from the file and not yet taken.
+    unread: Range<usize>,
+}
+
+impl Block {
+    /// An empty block for reads of `size` bytes.
+    pub fn new(size: usize) -> Block {
+        const PAGE: usize = 4096;
+        // Whatever the allocator answers, a page begins within the first page behind the line.
+        let bytes = vec![0; LONGEST_LINE + (PAGE - 1) + size].into_boxed_slice();
+        let first = bytes.as_ptr().addr() + LONGEST_LINE;
+        Block {
+            page: LONGEST_LINE + first.next_multiple_of(PAGE) - first,
+            size,
+            bytes,
+            unread: 0..0,
+        }
+    }
+
+    /// Adds to what is unread, which is no longer than [`LONGEST_LINE`], what `read` puts into the
+    /// room that it is given; returns how much that is.
+    pub fn fill(&mut self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
+        let start = self.page - self.unread.len();
+        self.bytes.copy_within(self.unread.clone(), start);
+        self.unread = start..self.page;
+        let count = read(&mut self.bytes[self.page..][..self.size])?;
+        self.unread.end += count;
+        Ok(count)
     }
 }
 
@@ -94,6 +143,8 @@ pub(super) struct Backward<'a> {
     block: Vec<u8>,
     /// Where in the file the block begins.
     offset: u64,
+    /// How much is read at once.
+    step: u64,
     started: bool,
 }
 
@@ -107,6 +158,7 @@ impl<'a> Backward<'a> {
             from: range.start,
             block: Vec::new(),
             offset: range.end.max(range.start),
+            step: 0,
             started: false,
         }
     }
@@ -154,8 +206,11 @@ impl<'a> Backward<'a> {
 
     /// Puts the bytes before the block in front of it; false where there are none.
     fn load(&mut self) -> io::Result<bool> {
-        const BLOCK: u64 = 64 << 10;
-        let length = BLOCK.min(self.offset - self.from);
+        // Mostly the last few lines are all that is looked at.
+        const FIRST: u64 = 4 << 10;
+        const MOST: u64 = 64 << 10;
+        let length = self.step.clamp(FIRST, MOST).min(self.offset - self.from);
+        self.step = length * 4;
         let offset = self.offset - length;
         // At most 64 KiB, so the conversion holds.
         let mut front = vec![0; length as usize];
@@ -218,7 +273,7 @@ mod tests {
             file.write_all_at(&written, 0).unwrap();
             file.flush().unwrap();
 
-            let mut forward = Forward::new(0);
+            let mut forward = Forward::new(1000);
             let mut offsets = Vec::new();
             loop {
                 match forward.next() {

@@ -32,6 +32,7 @@ mod rotate;
 mod select;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod watch;
 mod write;
 

@@ -4,6 +4,7 @@ use super::files::Directory;
 use super::lines::Forward;
 use super::record::{self, STAMP};
 use super::select::{self, Part};
+use super::texts;
 use super::{Error, Query};
 use std::collections::VecDeque;
 use std::fs::File;
@@ -95,7 +96,8 @@ pub(super) enum Progress {
 
 impl Records {
     pub fn open(dir: &Directory, query: Query, follow: bool) -> io::Result<Records> {
-        const BLOCK: usize = 256 << 10;
+        // All that is worked on at a time fits into the processor's cache.
+        const SIZE: usize = 128 << 10;
         let parts = select::select(dir.snapshot()?, &query, follow)?;
         let bounds = Bounds {
             since: query.since.map(record::time),
@@ -105,7 +107,7 @@ impl Records {
         let mut records = Records {
             query,
             parts: parts.into(),
-            lines: Forward::new(BLOCK),
+            lines: Forward::new(SIZE),
             pending: Pending {
                 stamp: [b' '; STAMP],
                 left: 0..0,
@@ -178,13 +180,31 @@ impl Records {
         }
     }
 
+    /// Whether the texts of all records from `offset` on are to be given as they are, and of which
+    /// streams; `from` is the part's.
+    fn are_plain(&self, from: &[u64; 2], offset: u64) -> Option<[bool; 2]> {
+        let plain = !self.query.timestamps && self.bounds.is_none();
+        let begun = from.iter().all(|from| *from <= offset || *from == u64::MAX);
+        (plain && begun).then(|| from.map(|from| from != u64::MAX))
+    }
+
     /// Fills `out` with what is in the block.
     fn take(&mut self, out: &mut [u8]) -> usize {
         let mut filled = give(&self.lines, &mut self.pending, out);
-        let Some(part) = self.parts.front() else {
+        let Some(&Part { from, .. }) = self.parts.front() else {
             return filled;
         };
         while filled < out.len() && !self.late {
+            if let Some(wanted) = self.are_plain(&from, self.lines.offset()) {
+                let copied = texts::copy(self.lines.unread(), &mut out[filled..], wanted);
+                if copied.taken > 0 {
+                    self.lines.pass(copied.taken);
+                }
+                filled += copied.filled;
+                if filled == out.len() {
+                    break;
+                }
+            }
             let Some((offset, line)) = self.lines.next() else {
                 break;
             };
@@ -193,7 +213,7 @@ impl Records {
                 continue;
             };
             let stream = select::index(head.stream);
-            if offset < part.from[stream] {
+            if offset < from[stream] {
                 continue;
             }
             if let Some(bounds) = &self.bounds {

@@ -69,20 +69,34 @@ pub(super) struct Head {
 /// The head of `line`, which ends with its newline; `None` where it is not a whole record.
 #[inline]
 pub(super) fn parse(line: &[u8]) -> Option<Head> {
-    own(line).or_else(|| foreign::parse(line))
+    own_line(line).or_else(|| foreign::parse(line))
 }
 
-/// The head of a record that we have written.
+/// As [`parse`], for a record that we have written.
 #[inline]
-fn own(line: &[u8]) -> Option<Head> {
-    let head: &[u8; HEAD] = line.first_chunk()?;
+fn own_line(line: &[u8]) -> Option<Head> {
+    let (stream, ended) = own(line.first_chunk()?)?;
+    let whole = line.len() > HEAD && line.len() <= LONGEST;
+    whole.then_some(Head {
+        stream,
+        ended,
+        text: HEAD,
+    })
+}
+
+/// What `head` says, if we have written it: the stream, and whether the module wrote a newline after
+/// the text.
+#[inline]
+pub(super) fn own(head: &[u8; HEAD]) -> Option<(Stream, bool)> {
     // The bounds of each byte are compared all at once, without a branch, because this is done for
     // every record that is read.
     const LEAST: &[u8; HEAD] = b"0000-00-00T00:00:00.000000000Z stderr F ";
     const MOST: &[u8; HEAD] = b"9999-19-39T29:59:69.999999999Z stdout P ";
     let mut wrong = 0;
     for at in 0..HEAD {
-        wrong |= u8::from(head[at] < LEAST[at]) | u8::from(head[at] > MOST[at]);
+        // How far the byte is above the least, and how far that is beyond the most.
+        let above = head[at].wrapping_sub(LEAST[at]);
+        wrong |= above.saturating_sub(MOST[at] - LEAST[at]);
     }
     let stream = match &head[34..37] {
         b"out" => Stream::Stdout,
@@ -94,18 +108,13 @@ fn own(line: &[u8]) -> Option<Head> {
         b'P' => false,
         _ => return None,
     };
-    let whole = wrong == 0 && line.len() > HEAD && line.len() <= LONGEST;
-    whole.then_some(Head {
-        stream,
-        ended,
-        text: HEAD,
-    })
+    (wrong == 0).then_some((stream, ended))
 }
 
 /// The time of a line that [`parse`] took for a record.
 #[inline]
 pub(super) fn time_of(line: &[u8]) -> Option<Time> {
-    match own(line) {
+    match own_line(line) {
         Some(_) => line.first_chunk().copied(),
         None => foreign::time_of(line),
     }

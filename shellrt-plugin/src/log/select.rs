@@ -95,7 +95,9 @@ fn within(file: &File, query: &Query) -> io::Result<Range<u64>> {
 fn first_at(file: &File, size: u64, time: &Time) -> io::Result<u64> {
     // Fewer bytes than this are read through.
     const NEAR: u64 = 64 << 10;
-    let mut lines = Forward::new(0);
+    // Each step of the search reads as much.
+    const STEP: usize = 16 << 10;
+    let mut lines = Forward::new(STEP);
     // All records before `low`, the beginning of a line, are earlier. `high` is only a hint where
     // to look, and so it does not matter that the line that begins just there is not looked at.
     let (mut low, mut high) = (0, size);

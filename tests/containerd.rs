@@ -12,6 +12,10 @@ use tests::shellrt::Shellrt;
 #[path = "containerd/v0.rs"]
 mod v0;
 
+/// What goes over containerd's socket.
+#[path = "containerd/connection.rs"]
+mod connection;
+
 /// Modules whose daemon, shim or monitor goes away.
 #[path = "containerd/life.rs"]
 mod life;

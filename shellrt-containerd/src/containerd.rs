@@ -6,6 +6,7 @@ use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use containerd_client::services::v1::containers_client::ContainersClient;
@@ -19,12 +20,11 @@ use containerd_client::services::v1::snapshots::snapshots_client::SnapshotsClien
 use containerd_client::services::v1::tasks_client::TasksClient;
 use containerd_client::services::v1::version_client::VersionClient;
 use tokio::runtime::Runtime;
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::service::interceptor::InterceptedService;
-use tonic::service::Interceptor;
-use tonic::transport::Channel;
-use tonic::{Request, Response, Status};
+use tonic::body::Body;
+use tonic::codegen::http::{self, HeaderValue};
+use tonic::{Response, Status};
 
+use crate::connection::{Connection, Incoming, Pending};
 use crate::error::Error;
 
 /// The variable that names containerd's socket.
@@ -83,31 +83,43 @@ impl Place {
 #[derive(Clone)]
 pub struct Containerd {
     runtime: Rc<Runtime>,
-    channel: Channel,
+    connection: Connection,
     headers: Headers,
     place: Place,
     pid: Option<i32>,
     deadline: Option<Instant>,
 }
 
-/// A service with our headers.
-pub type Service = InterceptedService<Channel, Headers>;
+/// Whatever listens at the socket, asked with our headers.
+#[derive(Clone)]
+pub struct Service {
+    connection: Connection,
+    headers: Headers,
+}
 
 /// What every request carries.
 #[derive(Debug, Clone)]
-pub struct Headers {
-    namespace: MetadataValue<Ascii>,
-    lease: Option<MetadataValue<Ascii>>,
+struct Headers {
+    namespace: HeaderValue,
+    lease: Option<HeaderValue>,
 }
 
-impl Interceptor for Headers {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        let headers = request.metadata_mut();
-        headers.insert("containerd-namespace", self.namespace.clone());
-        if let Some(lease) = &self.lease {
+impl tonic::codegen::Service<http::Request<Body>> for Service {
+    type Response = http::Response<Incoming>;
+    type Error = Status;
+    type Future = Pending;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: http::Request<Body>) -> Pending {
+        let headers = request.headers_mut();
+        headers.insert("containerd-namespace", self.headers.namespace.clone());
+        if let Some(lease) = &self.headers.lease {
             headers.insert("containerd-lease", lease.clone());
         }
-        Ok(request)
+        Box::pin(self.connection.clone().send(request))
     }
 }
 
@@ -136,9 +148,7 @@ impl Containerd {
         let socket =
             std::os::unix::net::UnixStream::connect(&place.address).map_err(unreachable)?;
         let daemon = rustix::net::sockopt::socket_peercred(&socket).ok();
-        let channel = runtime
-            .block_on(containerd_client::connect(&place.address))
-            .map_err(|source| unreachable(io::Error::other(source)))?;
+        let connection = Connection::new(socket, &place.address);
         let headers = Headers {
             namespace: place
                 .namespace
@@ -148,7 +158,7 @@ impl Containerd {
         };
         Ok(Containerd {
             runtime: Rc::new(runtime),
-            channel,
+            connection,
             headers,
             place,
             pid: daemon.map(|daemon| daemon.pid.as_raw_nonzero().get()),
@@ -270,7 +280,10 @@ impl Containerd {
 
     /// Whatever else listens at the same socket.
     pub fn service(&self) -> Service {
-        InterceptedService::new(self.channel.clone(), self.headers.clone())
+        Service {
+            connection: self.connection.clone(),
+            headers: self.headers.clone(),
+        }
     }
 
     /// Containers: what is known of a module whether it runs or not.

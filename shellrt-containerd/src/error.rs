@@ -309,7 +309,6 @@ impl Refusal {
             tonic::Code::PermissionDenied => Code::PERMISSION_DENIED,
             tonic::Code::DeadlineExceeded => Code::TIMEOUT,
             tonic::Code::ResourceExhausted => Code::OUT_OF_RESOURCES,
-            tonic::Code::Unknown if has("transport error") => Code::RUNTIME_UNREACHABLE,
             _ => Code::RUNTIME_ERROR,
         }
     }

@@ -3,6 +3,7 @@
 
 mod boot;
 mod cgroup;
+mod connection;
 mod containerd;
 mod cri;
 mod docker;

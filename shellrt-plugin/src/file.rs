@@ -16,8 +16,24 @@ use std::time::Duration;
 /// # Errors
 /// [`Error::System`]; then the file is as it was before.
 pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), Error> {
-    let bytes = serde_json::to_vec(value).map_err(|source| Error::new("write", path, source))?;
-    write_file(path, &bytes)
+    write_file(path, &encode(path, value)?)
+}
+
+/// As [`write_json`] up to the file's own name: after the power goes there may be the file of before,
+/// until [`sync_dir`] has brought the directory to the disk.
+///
+/// # Errors
+/// As [`write_json`].
+pub fn place_json<T: Serialize>(path: &Path, value: &T) -> Result<(), Error> {
+    replace(path, &encode(path, value)?, File::sync_data)
+}
+
+/// As [`write_json`] for what means nothing after a reboot: nothing waits for the disk.
+///
+/// # Errors
+/// As [`write_json`].
+pub fn note_json<T: Serialize>(path: &Path, value: &T) -> Result<(), Error> {
+    replace(path, &encode(path, value)?, |_| Ok(()))
 }
 
 /// As [`write_json`], for bytes.
@@ -25,6 +41,20 @@ pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), Error> {
 /// # Errors
 /// As [`write_json`].
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    replace(path, bytes, File::sync_data)?;
+    let synced = sync_dir(path.parent().unwrap_or(path));
+    synced.map_err(|source| Error::new("write", path, source))
+}
+
+fn encode<T: Serialize>(path: &Path, value: &T) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(value).map_err(|source| Error::new("write", path, source))
+}
+
+fn replace(
+    path: &Path,
+    bytes: &[u8],
+    sync: impl FnOnce(&File) -> io::Result<()>,
+) -> Result<(), Error> {
     let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
     let write = || -> io::Result<()> {
         let mut file = OpenOptions::new()
@@ -34,9 +64,8 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
             .mode(0o600)
             .open(&temporary)?;
         file.write_all(bytes)?;
-        file.sync_data()?;
-        fs::rename(&temporary, path)?;
-        sync_dir(path.parent().unwrap_or(path))
+        sync(&file)?;
+        fs::rename(&temporary, path)
     };
     write().map_err(|source| {
         // What could not be finished must not stay.
@@ -178,7 +207,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("value.json");
         write_json(&path, &[1, 2]).unwrap();
-        write_json(&path, &["three"]).unwrap();
+        note_json(&path, &["two"]).unwrap();
+        place_json(&path, &["three"]).unwrap();
         assert_eq!(fs::read(&path).unwrap(), br#"["three"]"#);
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);

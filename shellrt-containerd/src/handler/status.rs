@@ -12,6 +12,9 @@ pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
     let Request { name } = request;
     match cri::Module::find(context, &name)? {
         Some(module) => module.status(),
-        None => Module::find(context, &name)?.status(),
+        None => {
+            let (module, task) = Module::find_with_task(context, &name)?;
+            Ok(module.describe(module.now_with(task)?))
+        }
     }
 }

@@ -78,6 +78,9 @@ fn finish(
     let end = match task::get(containerd, name)? {
         // Somebody else has the name by now.
         Some(task) if task.pid != run.init.pid && task.phase != Phase::Stopped => return Ok(()),
+        Some(task) if task.phase == Phase::Stopped => {
+            of_task(run, task.exit_code, task.finished_at)
+        }
         Some(_) => match task::wait(containerd, name)? {
             Some((code, finished_at)) => of_task(run, code, finished_at),
             None => lost(run)?,
@@ -91,8 +94,8 @@ fn finish(
     }
     // Whoever sees the end may count on the module's ports.
     network::leave(containerd, store, name);
-    write(store, files, name, end)?;
-    task::delete(containerd, name)
+    place(store, files, name, end)?;
+    files.sync_during(|| task::delete(containerd, name))
 }
 
 /// Writes an end down and tells it, unless somebody did already; answers what is written.
@@ -100,6 +103,13 @@ fn finish(
 /// # Errors
 /// What the operating system refuses.
 pub fn write(store: &Store, files: &Files, name: &str, end: Ended) -> Result<Ended, Error> {
+    let end = place(store, files, name, end)?;
+    files.sync()?;
+    Ok(end)
+}
+
+/// As [`write`], and the directory is still to be brought to the disk.
+fn place(store: &Store, files: &Files, name: &str, end: Ended) -> Result<Ended, Error> {
     let _lock = Lock::exclusive(&files.run_lock(), None)?;
     if let Some(known) = files.end()?.filter(|known| known.number >= end.number) {
         return Ok(known);
@@ -111,7 +121,7 @@ pub fn write(store: &Store, files: &Files, name: &str, end: Ended) -> Result<End
         by_machine: end.by_machine || files.going_down_mark().exists(),
         ..end
     };
-    file::write_json(&files.end_file(), &end)?;
+    file::place_json(&files.end_file(), &end)?;
     Events::new(store.root()).record(name, Kind::Exited, Some(end.exit_code));
     Ok(end)
 }

@@ -48,6 +48,28 @@ impl Files {
         &self.dir
     }
 
+    /// Brings to the disk which files there are.
+    ///
+    /// # Errors
+    /// What the operating system refuses.
+    pub fn sync(&self) -> Result<(), Error> {
+        file::sync_dir(&self.dir).map_err(|source| Error::file("write", &self.dir, source))
+    }
+
+    /// Does `work`, and [`Files::sync`] meanwhile.
+    ///
+    /// # Errors
+    /// Those of both.
+    pub fn sync_during<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        std::thread::scope(|scope| {
+            let synced = scope.spawn(|| self.sync());
+            let done = work()?;
+            // It does nothing that could panic.
+            synced.join().unwrap_or(Ok(()))?;
+            Ok(done)
+        })
+    }
+
     /// Its last run.
     pub fn run(&self) -> Result<Option<Run>, Error> {
         Ok(file::read_json(&self.run_file())?)

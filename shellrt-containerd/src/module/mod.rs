@@ -26,11 +26,12 @@ use std::time::Instant;
 
 use containerd_client::services::v1 as api;
 use containerd_client::services::v1::snapshots as snapshots_api;
+use futures_util::future::try_join;
 use shellrt_plugin::file;
 use shellrt_plugin::lock::Lock;
 use shellrt_plugin::names::{self, ModuleName};
 
-use crate::containerd::{known, Containerd};
+use crate::containerd::{ask, known, Containerd};
 use crate::error::Error;
 use crate::lease;
 use crate::network;
@@ -74,13 +75,25 @@ impl Module {
     /// [`Error::ModuleNotFound`], also where the container is not one of ours.
     pub fn find(context: &Context, name: &str) -> Result<Module, Error> {
         let name = names::check(name)?;
+        let found = container(context.containerd()?, name.as_str())?;
+        Module::of_found(context, name, found)
+    }
+
+    /// Finds a module by its name, with its task.
+    ///
+    /// # Errors
+    /// As [`Module::find`].
+    pub fn find_with_task(
+        context: &Context,
+        name: &str,
+    ) -> Result<(Module, Option<task::Task>), Error> {
+        let name = names::check(name)?;
         let containerd = context.containerd()?;
-        match container(containerd, name.as_str())? {
-            Some(container) if container.labels.contains_key(LABEL) => {
-                Module::of(context, containerd, name, container)
-            }
-            _ => Err(Error::ModuleNotFound(name.to_string())),
-        }
+        let (found, task) = containerd.run("look at a module", async {
+            let found = look(containerd, name.as_str());
+            try_join(found, task::look(containerd, name.as_str())).await
+        })?;
+        Ok((Module::of_found(context, name, found)?, task))
     }
 
     /// Finds a module by its name, and takes the lock of everything that changes it.
@@ -89,9 +102,12 @@ impl Module {
     /// As [`Module::find`].
     pub fn find_locked(context: &Context, name: &str) -> Result<(Module, Lock), Error> {
         let checked = names::check(name)?;
-        // Without this look a lock's file would be made for every wrong name.
-        Module::find(context, name)?;
-        let lock = Lock::exclusive(&context.store.module_lock(&checked), context.deadline)?;
+        let path = context.store.module_lock(&checked);
+        if !path.exists() {
+            // Without this look a lock's file would be made for every wrong name.
+            Module::find(context, name)?;
+        }
+        let lock = Lock::exclusive(&path, context.deadline)?;
         match Module::find(context, name) {
             Ok(module) => Ok((module, lock)),
             Err(error) => {
@@ -110,18 +126,32 @@ impl Module {
     /// [`Error::Runtime`], [`Error::Damaged`].
     pub fn all(context: &Context) -> Result<Vec<Module>, Error> {
         let containerd = context.containerd()?;
-        let request = api::ListContainersRequest {
-            filters: vec![format!("labels.{LABEL:?}")],
-        };
-        let answer =
-            containerd.call("list the containers", containerd.containers().list(request))?;
+        let found = containerd.run("list the containers", list(containerd))?;
+        Module::of_all(context, found)
+    }
+
+    fn of_all(context: &Context, found: Vec<api::Container>) -> Result<Vec<Module>, Error> {
+        let containerd = context.containerd()?;
         let mut modules = Vec::new();
-        for container in answer.containers {
+        for container in found {
             let name = names::check(&container.id)?;
             modules.push(Module::of(context, containerd, name, container)?);
         }
         modules.sort_by(|one, other| one.name.as_str().cmp(other.name.as_str()));
         Ok(modules)
+    }
+
+    fn of_found(
+        context: &Context,
+        name: ModuleName,
+        found: Option<api::Container>,
+    ) -> Result<Module, Error> {
+        match found {
+            Some(container) if container.labels.contains_key(LABEL) => {
+                Module::of(context, context.containerd()?, name, container)
+            }
+            _ => Err(Error::ModuleNotFound(name.to_string())),
+        }
     }
 
     fn of(
@@ -191,9 +221,22 @@ pub fn names(context: &Context) -> Result<Vec<String>, Error> {
 /// # Errors
 /// [`Error::Runtime`].
 pub fn container(containerd: &Containerd, id: &str) -> Result<Option<api::Container>, Error> {
+    containerd.run("look at a container", look(containerd, id))
+}
+
+async fn look(containerd: &Containerd, id: &str) -> Result<Option<api::Container>, Error> {
     let request = api::GetContainerRequest { id: id.to_owned() };
-    let answer = containerd.call("look at a container", containerd.containers().get(request));
+    let answer = ask("look at a container", containerd.containers().get(request)).await;
     Ok(known(answer)?.and_then(|answer| answer.container))
+}
+
+/// The containers of all modules.
+async fn list(containerd: &Containerd) -> Result<Vec<api::Container>, Error> {
+    let request = api::ListContainersRequest {
+        filters: vec![format!("labels.{LABEL:?}")],
+    };
+    let answer = ask("list the containers", containerd.containers().list(request)).await?;
+    Ok(answer.containers)
 }
 
 /// Deletes the record of a container; what is gone is deleted already.
@@ -229,10 +272,12 @@ pub fn remove_snapshot(containerd: &Containerd, snapshotter: &str, key: &str) ->
 pub fn all_with_tasks(
     context: &Context,
 ) -> Result<(Vec<Module>, HashMap<String, task::Task>), Error> {
-    let modules = Module::all(context)?;
-    // After the containers: a module whose task is not in this list has none.
-    let tasks = task::list(context.containerd()?)?;
-    Ok((modules, tasks))
+    let containerd = context.containerd()?;
+    // What is started between the two answers has no task in the second one, and is looked at again.
+    let (found, tasks) = containerd.run("list the modules", async {
+        try_join(list(containerd), task::list(containerd)).await
+    })?;
+    Ok((Module::of_all(context, found)?, tasks))
 }
 
 /// Looks at all modules. By that an end is written that nobody has written down, and what is to be

@@ -58,7 +58,7 @@ pub fn start_again(module: &Module, again: Again) -> Result<(), Error> {
     network::join(module)?;
     file::remove(&module.files.stdin_closed_mark())?;
     file::remove(&module.files.going_down_mark())?;
-    file::write_json(&module.files.monitor_file(), &Orders::of(module))?;
+    file::note_json(&module.files.monitor_file(), &Orders::of(module))?;
     let before = (module.files.run()?, module.files.end()?);
     let mut started = begin(module, &again);
     if let Some(error) = started
@@ -139,14 +139,16 @@ fn run(module: &Module, number: u64, streams: Streams, again: &Again) -> Result<
     };
     {
         let _lock = Lock::exclusive(&module.files.run_lock(), containerd.deadline())?;
-        file::write_json(&module.files.run_file(), &run)?;
+        file::place_json(&module.files.run_file(), &run)?;
     }
     let request = api::StartRequest {
         container_id: id,
         ..Default::default()
     };
-    containerd.call("start the task", containerd.tasks().start(request))?;
-    Ok(())
+    module.files.sync_during(|| {
+        containerd.call("start the task", containerd.tasks().start(request))?;
+        Ok(())
+    })
 }
 
 /// The mounts of its root file system.

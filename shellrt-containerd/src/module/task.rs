@@ -6,7 +6,7 @@ use containerd_client::services::v1 as api;
 use containerd_client::types::v1::{Process, Status};
 use shellrt_plugin::event;
 
-use crate::containerd::{known, Containerd};
+use crate::containerd::{ask, known, Containerd};
 use crate::error::Error;
 
 /// A task, as it was when containerd was asked.
@@ -67,18 +67,23 @@ fn nanoseconds(time: Option<&prost_types::Timestamp>) -> i64 {
 
 /// The task of the container `id`, if it has one.
 pub fn get(containerd: &Containerd, id: &str) -> Result<Option<Task>, Error> {
+    containerd.run("look at a task", look(containerd, id))
+}
+
+/// As [`get`], beside other calls.
+pub async fn look(containerd: &Containerd, id: &str) -> Result<Option<Task>, Error> {
     let request = api::GetRequest {
         container_id: id.to_owned(),
         ..Default::default()
     };
-    let answer = containerd.call("look at a task", containerd.tasks().get(request));
+    let answer = ask("look at a task", containerd.tasks().get(request)).await;
     Ok(known(answer)?.and_then(|answer| answer.process.as_ref().map(Task::from)))
 }
 
 /// All tasks, by their containers.
-pub fn list(containerd: &Containerd) -> Result<HashMap<String, Task>, Error> {
+pub async fn list(containerd: &Containerd) -> Result<HashMap<String, Task>, Error> {
     let request = api::ListTasksRequest::default();
-    let answer = containerd.call("list the tasks", containerd.tasks().list(request))?;
+    let answer = ask("list the tasks", containerd.tasks().list(request)).await?;
     let tasks = answer.tasks.iter();
     Ok(tasks
         .map(|process| {

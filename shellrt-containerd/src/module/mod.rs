@@ -120,16 +120,7 @@ impl Module {
         }
     }
 
-    /// All modules, sorted by their names: one call.
-    ///
-    /// # Errors
-    /// [`Error::Runtime`], [`Error::Damaged`].
-    pub fn all(context: &Context) -> Result<Vec<Module>, Error> {
-        let containerd = context.containerd()?;
-        let found = containerd.run("list the containers", list(containerd))?;
-        Module::of_all(context, found)
-    }
-
+    /// The modules of all containers of ours, sorted by their names.
     fn of_all(context: &Context, found: Vec<api::Container>) -> Result<Vec<Module>, Error> {
         let containerd = context.containerd()?;
         let mut modules = Vec::new();
@@ -212,8 +203,11 @@ impl Module {
 /// # Errors
 /// [`Error::Runtime`].
 pub fn names(context: &Context) -> Result<Vec<String>, Error> {
-    let modules = Module::all(context)?.into_iter();
-    Ok(modules.map(|module| module.name.to_string()).collect())
+    let containerd = context.containerd()?;
+    let found = containerd.run("list the containers", list(containerd))?;
+    let mut names: Vec<String> = found.into_iter().map(|container| container.id).collect();
+    names.sort_unstable();
+    Ok(names)
 }
 
 /// The container with this id, whoever made it.

@@ -1,9 +1,11 @@
 //! Processes: who one is, beyond reuse of its pid, and what procfs says of it.
 
-use rustix::process::{PidfdFlags, Signal};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -33,25 +35,38 @@ impl Identity {
         Stat::read(self.pid).is_ok_and(|stat| stat.started == self.started && !stat.is_dead)
     }
 
+    /// A descriptor that can be read when the process has ended; `None` where it is gone already, and
+    /// where the kernel has no such descriptors (Linux before 5.3).
+    ///
+    /// # Errors
+    /// What the operating system refuses: too many descriptors.
+    pub fn watch(&self) -> io::Result<Option<OwnedFd>> {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        let opened = pid.map(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()));
+        match opened {
+            // Opened before the look, so it is of the process that is looked at.
+            Some(Ok(process)) => Ok(self.is_alive().then_some(process)),
+            None | Some(Err(Errno::SRCH | Errno::NOSYS)) => Ok(None),
+            Some(Err(errno)) => Err(errno.into()),
+        }
+    }
+
     /// Sends `signal`, if the process still exists. The pidfd is opened before the start time is
     /// compared, so that the signal can't reach another process.
     ///
     /// # Errors
     /// What the operating system refuses; a process that is gone is none.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
-        let Some(pid) = i32::try_from(self.pid)
-            .ok()
-            .and_then(rustix::process::Pid::from_raw)
-        else {
+        let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else {
             return Ok(());
         };
         let gone = |errno| match errno {
-            rustix::io::Errno::SRCH => Ok(()),
+            Errno::SRCH => Ok(()),
             other => Err(io::Error::from(other)),
         };
         let process = match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
             Ok(process) => process,
-            Err(rustix::io::Errno::NOSYS) => {
+            Err(Errno::NOSYS) => {
                 // Linux before 5.3 has no pidfd; the moment between look and signal stays.
                 return match Identity::of(self.pid) {
                     Ok(found) if found == *self => {
@@ -200,6 +215,7 @@ pub fn command_line(pid: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::{command_line, name, signal_name, Identity, Stat};
+    use rustix::event::{poll, PollFd, PollFlags, Timespec};
     use rustix::process::Signal;
     use std::io::{Read, Write};
     use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -291,7 +307,20 @@ mod tests {
         assert!(!other.is_alive());
         assert!(cat.answers());
         assert!(found.is_alive());
+        assert!(other.watch().unwrap().is_none());
+        let watched = found.watch().unwrap().unwrap();
+        let ended = |limit| {
+            let mut fds = [PollFd::new(&watched, PollFlags::IN)];
+            let limit = Timespec {
+                tv_sec: limit,
+                tv_nsec: 0,
+            };
+            poll(&mut fds, Some(&limit)).unwrap() == 1
+        };
+        assert!(!ended(0));
         found.signal(Signal::KILL).unwrap();
+        assert!(ended(30));
+        assert!(found.watch().unwrap().is_none());
         cat.process.wait().unwrap();
         assert!(!found.is_alive());
         found.signal(Signal::KILL).unwrap();

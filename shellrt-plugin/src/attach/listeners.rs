@@ -2,17 +2,21 @@
 
 use super::{write_all, Wanted};
 use crate::file;
-use rustix::fs::{inotify, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 use shellrt_api::v0::logs::Stream;
 use std::fs;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 /// The attached clients: one FIFO each in a directory.
 #[derive(Debug)]
 pub struct Listeners {
     dir: PathBuf,
-    changes: OwnedFd,
+    /// When the directory had changed last at the last look; nothing where it may have changed since
+    /// without a trace.
+    seen: Option<SystemTime>,
     open: Vec<Listener>,
 }
 
@@ -29,30 +33,22 @@ impl Listeners {
     /// # Errors
     /// What the operating system refuses; the directory must exist.
     pub fn new(dir: &Path) -> Result<Listeners, file::Error> {
-        let watch = || -> rustix::io::Result<OwnedFd> {
-            let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
-            let changes = inotify::init(flags)?;
-            inotify::add_watch(&changes, dir, inotify::WatchFlags::MOVED_TO)?;
-            Ok(changes)
-        };
-        let changes = watch().map_err(|errno| file::Error::new("watch", dir, errno))?;
         let mut listeners = Listeners {
             dir: dir.to_owned(),
-            changes,
+            seen: None,
             open: Vec::new(),
         };
-        listeners.look();
+        listeners
+            .look_again()
+            .map_err(|source| file::Error::new("watch", dir, source))?;
         Ok(listeners)
     }
 
     /// Hands `bytes` to everybody who wants them. A slow reader holds the module up and loses
     /// nothing; one that is gone is forgotten.
     pub fn send(&mut self, stream: Stream, bytes: &[u8]) {
-        let mut events = [0; 1024];
-        if rustix::io::read(&self.changes, &mut events).is_ok_and(|length| length > 0) {
-            while rustix::io::read(&self.changes, &mut events).is_ok_and(|length| length > 0) {}
-            self.look();
-        }
+        // A directory that is gone has nobody new in it.
+        let _ = self.look_again();
         self.open.retain(|listener| {
             let gone = listener.wanted.has(stream) && write_all(&listener.fifo, bytes).is_err();
             if gone {
@@ -60,6 +56,22 @@ impl Listeners {
             }
             !gone
         });
+    }
+
+    /// Looks who is new, if the directory has changed since the last look. To be told of that would
+    /// take the kernel 15 ms at the module's end, to close what tells it.
+    fn look_again(&mut self) -> io::Result<()> {
+        // Two changes within one tick of the file system's clock have the same time. What changed so
+        // shortly before a look may change once more after it and look the same.
+        const TICK: Duration = Duration::from_secs(2);
+        let changed = fs::metadata(&self.dir)?.modified()?;
+        if self.seen == Some(changed) {
+            return Ok(());
+        }
+        let is_old = changed.elapsed().is_ok_and(|age| age > TICK);
+        self.seen = is_old.then_some(changed);
+        self.look();
+        Ok(())
     }
 
     /// Opens the FIFOs that are new. A FIFO that nobody reads was left behind by a killed client.

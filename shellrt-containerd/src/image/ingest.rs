@@ -238,6 +238,26 @@ pub(super) async fn relabel(
 
 /// Throws away what has been written of a blob.
 pub(super) async fn abort(containerd: &Containerd, descriptor: &Descriptor) -> Result<(), Error> {
+    let mut pause = Pause::new();
+    for _ in 0..ABORTS {
+        let answer = try_abort(containerd, descriptor).await;
+        // containerd notes the time of a write that has just ended in the directory that it removes.
+        if !matches!(&answer, Err(Error::Runtime { source, .. }) if source.words.contains(NOT_EMPTY))
+        {
+            return answer;
+        }
+        pause.wait().await;
+    }
+    try_abort(containerd, descriptor).await
+}
+
+/// What containerd says where a writer that is about to end is in the way.
+const NOT_EMPTY: &str = "directory not empty";
+
+/// How often a writer may be in the way.
+const ABORTS: u32 = 5;
+
+async fn try_abort(containerd: &Containerd, descriptor: &Descriptor) -> Result<(), Error> {
     let request = api::AbortRequest {
         r#ref: name(descriptor),
     };

@@ -234,6 +234,14 @@ impl Error {
         matches!(self, Error::Forbidden { .. }) || self.code() == Code::RUNTIME_UNREACHABLE
     }
 
+    /// Whether the shim went away while containerd spoke with it: what it was to do is perhaps done.
+    pub fn is_shim_gone(&self) -> bool {
+        match self {
+            Error::Runtime { source, .. } => source.words.contains("ttrpc: closed"),
+            _ => false,
+        }
+    }
+
     /// The code on the wire.
     pub fn code(&self) -> Code {
         match self {

@@ -17,6 +17,8 @@ mod requests;
 mod tree;
 mod wasm;
 
+use std::path::Path;
+
 use report::Report;
 
 /// A part of the measurements.
@@ -46,10 +48,10 @@ fn main() {
             eprintln!("{name}");
             measure(&mut report);
         }
+        if wanted.is_empty() {
+            let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/results.md");
+            std::fs::write(page, report.text()).expect("results.md is written");
+        }
     }
     println!("{}", report.text());
-    if wanted.is_empty() {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/results.md");
-        std::fs::write(path, report.text()).expect("results.md is written");
-    }
 }

@@ -165,10 +165,19 @@ impl Cri {
         let request = api::StopPodSandboxRequest {
             pod_sandbox_id: id.to_owned(),
         };
-        let doing = "stop the pod";
-        known(self.call(doing, request, |mut it, request| async move {
-            it.stop_pod_sandbox(request).await
-        }))?;
+        let stop = || {
+            self.call(
+                "stop the pod",
+                request.clone(),
+                |mut it, request| async move { it.stop_pod_sandbox(request).await },
+            )
+        };
+        let stopped = match stop() {
+            // Somebody stopped it before us and was killed; containerd knows that by now.
+            Err(error) if error.is_shim_gone() => stop(),
+            stopped => stopped,
+        };
+        known(stopped)?;
         let request = api::RemovePodSandboxRequest {
             pod_sandbox_id: id.to_owned(),
         };

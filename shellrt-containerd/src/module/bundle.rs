@@ -19,9 +19,12 @@ const TASKS: &str = "io.containerd.runtime.v2.task";
 /// one does not know of, or that the shim which was to make the task went away: that of a task that was
 /// broken off is used again while it is still there.
 pub fn is_left(error: &Error) -> bool {
-    const WORDS: [&str; 3] = ["already exists", ": file exists", "ttrpc: closed"];
     match error {
-        Error::Runtime { source, .. } => WORDS.iter().any(|words| source.words.contains(words)),
+        Error::Runtime { source, .. } => {
+            source.words.contains("already exists")
+                || source.words.contains(": file exists")
+                || error.is_shim_gone()
+        }
         _ => false,
     }
 }

@@ -2,9 +2,11 @@
 //! attribute for attribute.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::SystemTime;
 
 use serde_json::Value;
@@ -290,6 +292,52 @@ fn damaged_layers_are_refused_in_the_same_words() {
             assert!(message.contains(words), "{way}: {message}");
         }
     }
+}
+
+/// What others have of the plain tar is used, or thrown away where it is cut off.
+#[test]
+fn a_plain_tar_may_be_there_already() {
+    let Some(registry) = Registry::start(&Options::default()) else {
+        return;
+    };
+    let Some(mut shellrt) = Shellrt::start() else {
+        return;
+    };
+    shellrt.set(VARIABLE, Path::new("uncompressed"));
+    let ingest = |namespace, tar: &[u8], name: &str| {
+        let digest = digest(tar);
+        let arguments = ["-n", namespace, "content", "ingest", "--expected-digest"];
+        let mut command = shellrt.containerd.ctr_command(&arguments);
+        let mut ctr = command
+            .args([&digest, name])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        (ctr.stdin.take().unwrap(), ctr)
+    };
+    let image = |seed| {
+        let tar = Archive::new().file("a", 0o644, &bytes(5000, seed)).end();
+        let layer = Layer::raw(tar.clone());
+        let image = Image::new(Format::Oci).layer(layer, Compression::Gzip);
+        (tar, image.push(&registry, "app", &seed.to_string()))
+    };
+    let (tar, reference) = image(1);
+    let (mut stdin, mut ctr) = ingest("other", &tar, "theirs");
+    stdin.write_all(&tar).unwrap();
+    drop(stdin);
+    assert!(ctr.wait().unwrap().success());
+    assert_eq!(shellrt.pull(&reference)["unpack"], "uncompressed");
+
+    let (tar, reference) = image(2);
+    let name = format!("layer-{}", digest(&tar));
+    let (mut stdin, mut ctr) = ingest(shellrt.containerd.namespace(), &tar, &name);
+    stdin.write_all(&tar[..3000]).unwrap();
+    drop(stdin);
+    assert!(!ctr.wait().unwrap().success());
+    let begun = shellrt.containerd.ctr(&["content", "active"]);
+    assert!(begun.contains(&name), "{begun}");
+    assert_eq!(shellrt.pull(&reference)["unpack"], "uncompressed");
 }
 
 /// Bytes that no text can be made of are names as well.

@@ -46,9 +46,12 @@ pub(super) async fn unpack(
             Opened::Exists => break tar,
             // Somebody else unpacks it.
             Opened::Locked => pause.wait().await,
+            // It is whole where another namespace has it or it was not collected yet, and a part where
+            // somebody was killed.
             Opened::Ready(ingest) if ingest.offset() > 0 => {
-                drop(ingest);
-                ingest::abort(containerd, &tar).await?;
+                if let Finished::Wrong(_) = ingest.commit(Labels::new()).await? {
+                    ingest::abort(containerd, &tar).await?;
+                }
             }
             Opened::Ready(ingest) => {
                 let Some(blob) = blob.take() else {

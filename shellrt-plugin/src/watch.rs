@@ -57,23 +57,12 @@ impl Watch {
         let mut inputs = vec![self.events.as_fd()];
         inputs.extend(other);
         let mut wake = hangup.wait(&inputs, Some(limit))?;
-        self.clear();
+        let mut events = [0; 4096];
+        while rustix::io::read(&self.events, &mut events).is_ok_and(|length| length > 0) {}
         if wake == Wake::Timeout && deadline.is_none_or(|deadline| Instant::now() < deadline) {
             wake = Wake::Ready;
         }
         Ok(wake)
-    }
-
-    /// Takes note of all that changed up to now, for whoever waits for the descriptor.
-    pub fn clear(&self) {
-        let mut events = [0; 4096];
-        while rustix::io::read(&self.events, &mut events).is_ok_and(|length| length > 0) {}
-    }
-}
-
-impl AsFd for Watch {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.events.as_fd()
     }
 }
 

@@ -15,8 +15,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::Mode;
-use rustix::io::Errno;
 use shellrt_plugin::event::Events;
 use shellrt_plugin::file;
 use shellrt_plugin::lock::Lock;
@@ -43,12 +41,7 @@ impl Store {
     pub fn open() -> Result<Store, Error> {
         let root = root::open(ROOT_VARIABLE, "wasm")?;
         for part in ["lock", "downloads", "images", "programs", "modules"] {
-            let part = root.join(part);
-            match rustix::fs::mkdir(&part, Mode::RWXU) {
-                // Mostly they are all there, which one system call each finds out.
-                Ok(()) | Err(Errno::EXIST) => {}
-                Err(errno) => return Err(Error::file("make", &part, errno.into())),
-            }
+            file::make_dir(&root.join(part))?;
         }
         Ok(Store { root })
     }

@@ -10,16 +10,20 @@ use super::report::Report;
 
 const ROUNDS: usize = 30;
 
-/// Measures it.
-pub fn measure(report: &mut Report) {
-    let Some(shellrt) = Shellrt::start() else {
-        return;
-    };
-    let Some(registry) = Registry::start(&registry::Options::default()) else {
-        return;
-    };
+/// A daemon that has an image of busybox, and the image's reference.
+pub fn busybox() -> Option<(Shellrt, String)> {
+    let shellrt = Shellrt::start()?;
+    let registry = Registry::start(&registry::Options::default())?;
     let image = Image::busybox().push(&registry, "busybox", "1");
     shellrt.pull(&image);
+    Some((shellrt, image))
+}
+
+/// Measures it.
+pub fn measure(report: &mut Report) {
+    let Some((shellrt, image)) = busybox() else {
+        return;
+    };
     // ctr gives a container a network namespace with nothing in it.
     let config = json!({"command": ["true"], "network": "none"});
     let mut ours = Side::new("shellrt-containerd", || {

@@ -3,11 +3,10 @@
 use std::process::Command;
 
 use serde_json::{json, Value};
-use tests::image::Image;
-use tests::registry::{self, Registry};
 use tests::shellrt::Shellrt;
 
 use super::floor;
+use super::life::busybox;
 use super::measure::{printed, Side};
 use super::report::Report;
 
@@ -40,14 +39,9 @@ const REQUESTS: [(&str, &str, &[&str], &[&str]); 3] = [
 
 /// Measures them.
 pub fn measure(report: &mut Report) {
-    let Some(shellrt) = Shellrt::start() else {
+    let Some((shellrt, image)) = busybox() else {
         return;
     };
-    let Some(registry) = Registry::start(&registry::Options::default()) else {
-        return;
-    };
-    let image = Image::busybox().push(&registry, "busybox", "1");
-    shellrt.pull(&image);
     let config = json!({"command": ["sleep", "100000"], "network": "none"});
     let run = |number: usize| {
         shellrt.create_only(&format!("m{number}"), &image, config.clone());

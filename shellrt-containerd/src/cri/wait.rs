@@ -3,7 +3,6 @@
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use rustix::process::{pidfd_open, Pid, PidfdFlags};
 use shellrt_plugin::hangup::{Hangup, Wake};
 use shellrt_plugin::process::Identity;
 use shellrt_plugin::watch::Watch;
@@ -46,11 +45,7 @@ impl Module {
             }
             let asked = Instant::now();
             while !runs || is_alive(&init) {
-                let process = init.as_ref().filter(|init| init.is_alive());
-                let process = process.and_then(|init| {
-                    let pid = Pid::from_raw(i32::try_from(init.pid).ok()?)?;
-                    pidfd_open(pid, PidfdFlags::empty()).ok()
-                });
+                let process = init.as_ref().and_then(|init| init.watch().ok().flatten());
                 let other = process.as_ref().map(AsFd::as_fd);
                 match watch.wait(hangup, other, deadline) {
                     Ok(Wake::Ready) => {}

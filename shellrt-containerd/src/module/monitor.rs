@@ -30,7 +30,6 @@ use shellrt_plugin::file;
 use shellrt_plugin::lock::Lock;
 use shellrt_plugin::log::{Options, Writer};
 use shellrt_plugin::process::{self, Identity};
-use shellrt_plugin::watch::Watch;
 
 use super::orders::Orders;
 use super::{end, Files};
@@ -140,9 +139,6 @@ struct Monitor {
     is_pipe: bool,
     /// Whether the module writes into our pipes itself, so that they hold all when it has ended.
     is_direct: bool,
-    /// Tells that a file was written in the module's directory, until its first process is known; absent
-    /// where the machine has no more of that to give.
-    written: Option<Watch>,
     /// The module's first process, once it is known.
     init: Option<(Identity, Option<OwnedFd>)>,
     /// When the first process was seen to have ended.
@@ -205,7 +201,6 @@ impl Monitor {
             sources,
             logged: orders.streams,
             terminated,
-            written: Watch::new(dir).ok(),
             is_pipe,
             is_direct: is_pipe && !orders.tty,
             init: None,
@@ -254,9 +249,6 @@ impl Monitor {
         if let (Some((_, Some(process))), None) = (&self.init, self.ended) {
             inputs.push(PollFd::new(process, PollFlags::IN));
         }
-        if let Some(written) = &self.written {
-            inputs.push(PollFd::new(written, PollFlags::IN));
-        }
         let limit = self
             .patience()
             .and_then(|time| Timespec::try_from(time).ok());
@@ -297,8 +289,8 @@ impl Monitor {
     /// How long nothing may happen.
     fn patience(&self) -> Option<Duration> {
         match (&self.init, self.ended) {
-            // Who starts the module may be killed, and that makes no event.
-            (None, _) if self.written.is_some() => Some(Duration::from_millis(50)),
+            // The run is written down some milliseconds after we were started. What would tell of that takes
+            // the kernel 15 ms to close.
             (None, _) => Some(Duration::from_millis(5)),
             (Some((_, None)), None) => Some(Duration::from_millis(100)),
             (Some((_, Some(_))), None) => None,
@@ -348,15 +340,11 @@ impl Monitor {
     /// Looks for the first process, and whether it has ended.
     fn look(&mut self) {
         if self.init.is_none() {
-            if let Some(written) = &self.written {
-                written.clear();
-            }
             let run = self.files.run().ok().flatten();
             if let Some(run) = run.filter(|run| run.number == self.number) {
                 let pid = i32::try_from(run.init.pid).ok().and_then(Pid::from_raw);
                 let process = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
                 self.init = Some((run.init, process));
-                self.written = None;
             }
         }
         let Some((init, process)) = &self.init else {

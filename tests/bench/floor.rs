@@ -5,9 +5,10 @@ use std::process::Command;
 
 use super::measure::{finish, Side};
 
-/// A program of C that does what `body` says, linked statically.
+/// A program of C that does what `body` says, linked statically, and copied as the others are.
 pub fn program(dir: &Path, name: &str, body: &str) -> PathBuf {
     let (source, program) = (dir.join(format!("{name}.c")), dir.join(name));
+    let linked = dir.join(format!("{name}.linked"));
     std::fs::write(
         &source,
         format!("#include <stdio.h>\nint main(void) {{ {body} }}\n"),
@@ -16,8 +17,9 @@ pub fn program(dir: &Path, name: &str, body: &str) -> PathBuf {
     let mut compile = Command::new("gcc");
     compile
         .args(["-O2", "-static", "-o"])
-        .args([&program, &source]);
+        .args([&linked, &source]);
     finish(&mut compile, "");
+    std::fs::copy(&linked, &program).unwrap();
     program
 }
 

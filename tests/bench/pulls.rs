@@ -1,8 +1,10 @@
 //! Pulls of a large image, until it can run, with nothing of it on the machine.
 
+use std::cell::RefCell;
 use std::fs::{self, File};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::rc::Rc;
 
 use serde_json::json;
 use tests::image::Compression;
@@ -25,7 +27,12 @@ pub fn measure(report: &mut Report) {
     let Some(registry) = Registry::start(&registry::Options::default()) else {
         return;
     };
-    let podman = Podman::new();
+    // Others begin anew in here.
+    let dir = tempfile::tempdir().expect("a directory");
+    scatter(dir.path());
+    let podman = RefCell::new(Podman::new_in(dir.path()));
+    let snapshots = "root/io.containerd.snapshotter.v1.overlayfs/snapshots";
+    scatter(&shellrt.containerd.folder().join(snapshots));
     let tars = Tars::make();
     for (compression, ctr, other) in [
         (Compression::Gzip, 0.45, Some(0.7)),
@@ -35,7 +42,7 @@ pub fn measure(report: &mut Report) {
         let name = format!("{compression:?}").to_lowercase();
         report.note(format!("The image in {name}: {}.", image.description));
         let what = format!("`img_pull` of a large image in {name}");
-        let ways = trees(&shellrt, &podman, &image);
+        let ways = trees(&shellrt, &podman.borrow(), &image);
         report.note(format!(
             "All three pulls of the image in {name} give the same tree; ours goes the way `{ways}`."
         ));
@@ -52,10 +59,9 @@ pub fn measure(report: &mut Report) {
                 other,
                 ROUNDS,
                 &mut ours(&shellrt, &image.reference),
-                &mut by_podman(&podman, &image.reference),
+                &mut by_podman(&podman, dir.path(), &image.reference),
             );
         }
-        let dir = tempfile::tempdir().expect("a directory");
         report.compare(
             &what,
             None,
@@ -88,7 +94,27 @@ fn forget(shellrt: &Shellrt, image: &str) {
     );
     let snapshots = shellrt.containerd.ctr(&["snapshots", "ls"]);
     assert_eq!(snapshots.lines().count(), 1, "{snapshots}");
+    rest(shellrt.containerd.folder());
+}
+
+/// Has the disk at rest. A file system that tells the disk of what was removed does that after the commit
+/// in which it was, and the next commit waits for it.
+fn rest(dir: &Path) {
     rustix::fs::sync();
+    let path = dir.join("rest");
+    let file = File::create(&path).unwrap();
+    file.sync_all().unwrap();
+    fs::remove_file(&path).unwrap();
+    rustix::fs::sync();
+}
+
+/// Has what is made in `dir` lie far from what was removed there. For some minutes ext4 uses no inode again
+/// and looks at each that it passes over, which took up to half of a pull after another one. The other
+/// file systems have nothing like it, and refuse.
+fn scatter(dir: &Path) {
+    fs::create_dir_all(dir).unwrap();
+    let mut chattr = Command::new("chattr");
+    let _ = chattr.arg("+T").arg(dir).stderr(Stdio::null()).status();
 }
 
 /// Everything that was written is on the disk, as after ours.
@@ -137,16 +163,16 @@ fn pull_by_podman(podman: &Podman, image: &str) {
     );
 }
 
-fn by_podman<'a>(podman: &'a Podman, image: &'a str) -> Side<'a> {
+fn by_podman<'a>(podman: &'a RefCell<Podman>, dir: &'a Path, image: &'a str) -> Side<'a> {
     Side::prepared(
         "podman pull",
         move || {
-            finish(&mut podman.command(&["rmi", "--all", "--force"]), "");
-            rustix::fs::sync();
+            *podman.borrow_mut() = Podman::new_in(dir);
+            rest(dir);
         },
         move || {
-            pull_by_podman(podman, image);
-            settle(podman.root());
+            pull_by_podman(&podman.borrow(), image);
+            settle(dir);
             "pulled".to_owned()
         },
     )
@@ -154,16 +180,16 @@ fn by_podman<'a>(podman: &'a Podman, image: &'a str) -> Side<'a> {
 
 /// The floor: the layers lie here already, nothing is verified and nothing is kept but the files.
 fn by_tar<'a>(dir: &'a Path, image: &'a Large) -> Side<'a> {
-    let to = dir.join("tree");
-    let before = to.clone();
+    let tree = Rc::new(RefCell::new(None));
+    let anew = Rc::clone(&tree);
     Side::prepared(
         "GNU tar of the layers",
         move || {
-            let _ = fs::remove_dir_all(&before);
-            fs::create_dir(&before).unwrap();
-            rustix::fs::sync();
+            *anew.borrow_mut() = Some(tempfile::tempdir_in(dir).unwrap());
+            rest(dir);
         },
         move || {
+            let tree = tree.borrow();
             for layer in &image.layers {
                 let mut tar = Command::new("tar");
                 let packer = match layer.to_string_lossy().contains("Zstd") {
@@ -173,7 +199,7 @@ fn by_tar<'a>(dir: &'a Path, image: &'a Large) -> Side<'a> {
                 tar.args(["--extract", packer, "--file"])
                     .arg(layer)
                     .arg("--directory")
-                    .arg(&to);
+                    .arg(tree.as_ref().unwrap().path());
                 finish(&mut tar, "");
             }
             settle(dir);

@@ -108,7 +108,7 @@ fn beside_podman(report: &mut Report, wasm: &Wasm, hello: &str) {
         .layer(layer, Compression::Gzip)
         .config(json!({"Cmd": ["/hello"]}))
         .push(&registry, "hello", "1");
-    let podman = Podman::new();
+    let podman = Podman::new_in(&std::env::temp_dir());
     finish(
         &mut podman.command(&["pull", "--quiet", "--tls-verify=false", &image]),
         "",
@@ -167,9 +167,9 @@ pub struct Podman {
 }
 
 impl Podman {
-    /// One that has seen nothing yet.
-    pub fn new() -> Self {
-        let root = tempfile::Builder::new().prefix("podman-").tempdir();
+    /// One that has seen nothing yet, in a new directory below `dir`.
+    pub fn new_in(dir: &Path) -> Self {
+        let root = tempfile::Builder::new().prefix("podman-").tempdir_in(dir);
         Podman {
             root: root.expect("a directory"),
         }

@@ -36,8 +36,8 @@ pub(super) struct Fetched {
     pub(super) existed: bool,
 }
 
-/// How much is sent to containerd at once.
-const PIECE: usize = 1 << 20;
+/// How much is sent to containerd at once, in bytes. Both sides hold several of these for each layer.
+const PIECE: usize = 256 << 10;
 
 /// How long bytes that have come wait for more, so that even over a slow line little is lost when
 /// this process is.

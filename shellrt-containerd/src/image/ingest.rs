@@ -50,7 +50,7 @@ pub(super) struct Ingest {
 }
 
 /// How many messages may be on their way, so that the next is there when one is written.
-const WINDOW: usize = 2;
+const WINDOW: usize = 3;
 
 impl Ingest {
     /// Begins to write `descriptor`'s blob, or goes on where it was left.

@@ -1,4 +1,4 @@
-//! `list`: names the modules that exist. With details it asks containerd twice, whatever their number.
+//! `list`: names the modules that exist. With details it asks containerd for all tasks at once.
 
 use shellrt_api::v0::list::{Request, Response};
 
@@ -19,10 +19,8 @@ pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
             details: None,
         });
     }
-    let (modules, mut tasks) = module::all_with_tasks(context)?;
     let mut all = std::collections::BTreeMap::new();
-    for module in modules {
-        let task = tasks.remove(module.name.as_str());
+    for (module, task) in module::all_with_tasks(context)? {
         let now = module.now_with(task)?;
         all.insert(module.name.to_string(), module.describe(now));
     }

@@ -31,7 +31,8 @@ pub const MODE: &str = "end";
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Waits for the end of the run `number` of the module in `dir`, writes it down, deletes the task, and
-/// starts the module again where that is to be. containerd may be down meanwhile: the module and its shim don't need it, and the end is not lost.
+/// starts the module again where that is to be. containerd may be down meanwhile: the module and its shim
+/// don't need it, and the end is not lost.
 ///
 /// # Errors
 /// What the operating system refuses.

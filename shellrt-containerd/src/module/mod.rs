@@ -26,7 +26,7 @@ use std::time::Instant;
 
 use containerd_client::services::v1 as api;
 use containerd_client::services::v1::snapshots as snapshots_api;
-use futures_util::future::try_join;
+use futures_util::future::{try_join, try_join_all};
 use shellrt_plugin::file;
 use shellrt_plugin::lock::Lock;
 use shellrt_plugin::names::{self, ModuleName};
@@ -259,19 +259,30 @@ pub fn remove_snapshot(containerd: &Containerd, snapshotter: &str, key: &str) ->
     known(removed).map(drop)
 }
 
-/// How all modules are: two calls, whatever their number.
+/// All modules, each with its task. containerd would look at one task after the other; asked for each, it
+/// looks at all of them at once, and a shim that does not answer holds up no other one.
 ///
 /// # Errors
 /// [`Error::Runtime`].
-pub fn all_with_tasks(
-    context: &Context,
-) -> Result<(Vec<Module>, HashMap<String, task::Task>), Error> {
+pub fn all_with_tasks(context: &Context) -> Result<Vec<(Module, Option<task::Task>)>, Error> {
     let containerd = context.containerd()?;
-    // What is started between the two answers has no task in the second one, and is looked at again.
-    let (found, tasks) = containerd.run("list the modules", async {
-        try_join(list(containerd), task::list(containerd)).await
+    let (found, mut tasks) = containerd.run("list the modules", async {
+        let found = list(containerd).await?;
+        let tasks = found.iter().map(|container| async {
+            let task = task::look(containerd, &container.id).await?;
+            Ok::<_, Error>((container.id.clone(), task))
+        });
+        let tasks: HashMap<String, Option<task::Task>> =
+            try_join_all(tasks).await?.into_iter().collect();
+        Ok((found, tasks))
     })?;
-    Ok((Module::of_all(context, found)?, tasks))
+    let modules = Module::of_all(context, found)?.into_iter();
+    Ok(modules
+        .map(|module| {
+            let task = tasks.remove(module.name.as_str()).flatten();
+            (module, task)
+        })
+        .collect())
 }
 
 /// Looks at all modules. By that an end is written that nobody has written down, and what is to be
@@ -280,9 +291,7 @@ pub fn all_with_tasks(
 /// # Errors
 /// [`Error::Runtime`].
 pub fn look_at_all(context: &Context) -> Result<(), Error> {
-    let (modules, mut tasks) = all_with_tasks(context)?;
-    for module in modules {
-        let task = tasks.remove(module.name.as_str());
+    for (module, task) in all_with_tasks(context)? {
         module.now_with(task)?;
     }
     Ok(())

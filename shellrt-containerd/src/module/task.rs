@@ -1,7 +1,5 @@
 //! containerd's tasks: the running side of a container.
 
-use std::collections::HashMap;
-
 use containerd_client::services::v1 as api;
 use containerd_client::types::v1::{Process, Status};
 use shellrt_plugin::event;
@@ -78,23 +76,6 @@ pub async fn look(containerd: &Containerd, id: &str) -> Result<Option<Task>, Err
     };
     let answer = ask("look at a task", containerd.tasks().get(request)).await;
     Ok(known(answer)?.and_then(|answer| answer.process.as_ref().map(Task::from)))
-}
-
-/// All tasks, by their containers.
-pub async fn list(containerd: &Containerd) -> Result<HashMap<String, Task>, Error> {
-    let request = api::ListTasksRequest::default();
-    let answer = ask("list the tasks", containerd.tasks().list(request)).await?;
-    let tasks = answer.tasks.iter();
-    Ok(tasks
-        .map(|process| {
-            // Daemons differ in which of the two they fill.
-            let id = match process.container_id.is_empty() {
-                true => process.id.clone(),
-                false => process.container_id.clone(),
-            };
-            (id, Task::from(process))
-        })
-        .collect())
 }
 
 /// Waits until the task has ended: its exit code and the time, or `None` where there is no task.

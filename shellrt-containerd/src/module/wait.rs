@@ -13,8 +13,8 @@ use crate::error::Error;
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 
 impl Module {
-    /// Waits until the module has ended and will not be started again. It answers false when `deadline` comes first, or the reader
-    /// of stdout goes away.
+    /// Waits until the module has ended and will not be started again. It answers false when `deadline`
+    /// comes first, or the reader of stdout goes away.
     ///
     /// # Errors
     /// [`Error::ModuleNotFound`] where it is removed meanwhile.

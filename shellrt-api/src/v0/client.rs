@@ -22,7 +22,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 pub use self::error::Error;
-use self::process::Process;
+use self::process::{Handle, Process};
 use super::{img_pull, plugin, Message, VERSION};
 
 /// A plugin's executable, and how to call it. Every call starts it once.
@@ -275,6 +275,22 @@ impl Stream {
     /// Whether a stream follows the answer at all.
     pub fn is_open(&self) -> bool {
         self.open
+    }
+
+    /// What ends the plugin while another thread reads its stream, which then is at its end.
+    pub fn ender(&self) -> Ender {
+        Ender(self.process.handle())
+    }
+}
+
+/// Ends a plugin whose stream another thread reads.
+#[derive(Clone)]
+pub struct Ender(Handle);
+
+impl Ender {
+    /// Kills the plugin; one that has ended is left alone.
+    pub fn end(&self) {
+        self.0.kill();
     }
 }
 

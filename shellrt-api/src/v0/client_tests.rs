@@ -205,6 +205,24 @@ fn input_follows_the_request() {
 }
 
 #[test]
+fn a_stream_that_says_nothing_is_ended_from_outside() {
+    let script = format!("printf '{OK}'; printf '\\0'; exec sleep 60");
+    let request = logs::Request {
+        name: "a".to_owned(),
+        ..Default::default()
+    };
+    let (_, mut stream) = plugin(&script).open(&request).unwrap();
+    let ender = stream.ender();
+    let reader = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).map(|_| bytes)
+    });
+    ender.end();
+    assert_eq!(reader.join().unwrap().unwrap(), b"");
+    ender.end();
+}
+
+#[test]
 fn progress_and_its_end() {
     let request = img_pull::Request {
         image: "a".to_owned(),

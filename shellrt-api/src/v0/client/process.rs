@@ -83,10 +83,11 @@ impl Process {
         if self.ended.is_some() {
             return;
         }
-        self.ended = match self.watchdog {
-            None => lock(&self.child).wait().ok(),
-            // The watchdog needs the child now and then, so it must not be held while waiting.
-            Some(_) => loop {
+        let is_alone = self.watchdog.is_none() && Arc::strong_count(&self.child) == 1;
+        self.ended = match is_alone {
+            true => lock(&self.child).wait().ok(),
+            // Others need the child now and then, so it must not be held while waiting.
+            false => loop {
                 match lock(&self.child).try_wait() {
                     Ok(None) => {}
                     Ok(Some(status)) => break Some(status),
@@ -119,6 +120,11 @@ impl Process {
         self.stderr.text()
     }
 
+    /// What kills it from another thread.
+    pub(super) fn handle(&self) -> Handle {
+        Handle(Arc::clone(&self.child))
+    }
+
     fn watch(&mut self, timeout: Duration) {
         let (sender, receiver) = mpsc::channel::<()>();
         let child = Arc::clone(&self.child);
@@ -140,6 +146,18 @@ impl Drop for Process {
             let _ = lock(&self.child).kill();
             self.finish();
         }
+    }
+}
+
+/// Kills a plugin from another thread.
+#[derive(Clone)]
+pub struct Handle(Arc<Mutex<Child>>);
+
+impl Handle {
+    /// Kills it; one that was waited for is left alone.
+    pub(super) fn kill(&self) {
+        // It may have ended just now; then there is nothing to kill.
+        let _ = lock(&self.0).kill();
     }
 }
 

@@ -1,0 +1,17 @@
+//! The edge daemon: joins modules, which shellrt plugins run, to orchestrators.
+//!
+//! A **link** knows one orchestrator's protocol and decides nothing. The [`supervisor`] owns the state of
+//! all modules, and [`policy`] has its decisions as pure functions. Plugins are processes ([`plugin`]), and
+//! what has to outlive the daemon lies in the [`store`].
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, reason = "a test stops where it fails")
+)]
+
+pub mod order;
+pub mod plugin;
+pub mod policy;
+pub mod settings;
+pub mod store;
+pub mod supervisor;

@@ -1,0 +1,3 @@
+//! `shellrt-edged`: the edge daemon.
+
+fn main() {}

@@ -1,0 +1,268 @@
+//! The plugins, as the daemon calls them: every call is a process of its own and runs off the loop, and
+//! not too many run at once.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::{Read, Write};
+use std::sync::Arc;
+use std::thread;
+
+use bytes::Bytes;
+use shellrt_api::v0::client::{self, Ender, Plugin};
+use shellrt_api::v0::{attach, img_pull, Code, Message};
+use tokio::sync::{mpsc, Semaphore};
+
+/// How much of a stream is read at once, in bytes.
+const PIECE: usize = 16 << 10;
+
+/// How many pieces of a stream wait for who reads it; then the module waits.
+const PIECES: usize = 4;
+
+/// Why a plugin did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is none of this name in the settings.
+    #[error("no plugin {0:?} is configured")]
+    Unknown(String),
+    /// It says no, or there is no answer.
+    #[error(transparent)]
+    Call(#[from] client::Error),
+    /// The daemon is ending.
+    #[error("the daemon is ending")]
+    Ending,
+}
+
+impl Error {
+    /// The code of the plugin's own "no".
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Error::Call(client::Error::Plugin(error)) => Some(error.code),
+            Error::Call(_) | Error::Unknown(_) | Error::Ending => None,
+        }
+    }
+
+    /// Whether the same may succeed later.
+    pub fn retryable(&self) -> bool {
+        match self {
+            Error::Call(client::Error::Plugin(error)) => error.retryable(),
+            Error::Call(_) => true,
+            Error::Unknown(_) | Error::Ending => false,
+        }
+    }
+
+    /// The message with its causes, on one line.
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        if let Error::Call(client::Error::Plugin(error)) = self {
+            for cause in error.caused_by() {
+                text.push_str(": ");
+                text.push_str(cause);
+            }
+        }
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            let cause_text = cause.to_string();
+            if !text.ends_with(&cause_text) {
+                text.push_str(": ");
+                text.push_str(&cause_text);
+            }
+            source = cause.source();
+        }
+        text
+    }
+}
+
+/// The plugins by their names.
+#[derive(Debug, Clone)]
+pub struct Plugins {
+    programs: Arc<BTreeMap<String, Plugin>>,
+    running: Arc<Semaphore>,
+}
+
+impl Plugins {
+    /// The plugins `programs`: name and executable. At most `at_once` answer at the same time; the
+    /// streams that follow answers do not count.
+    pub fn new(programs: impl IntoIterator<Item = (String, OsString)>, at_once: usize) -> Plugins {
+        let programs = programs
+            .into_iter()
+            .map(|(name, program)| (name, Plugin::new(program)));
+        Plugins {
+            programs: Arc::new(programs.collect()),
+            running: Arc::new(Semaphore::new(at_once.max(1))),
+        }
+    }
+
+    /// Their names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.programs.keys().map(String::as_str)
+    }
+
+    /// Asks, and waits for the answer.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn call<M>(&self, plugin: &str, request: M) -> Result<M::Response, Error>
+    where
+        M: Message + Send + 'static,
+        M::Response: Send + 'static,
+    {
+        self.run(plugin, move |plugin| plugin.call(&request)).await
+    }
+
+    /// Asks, and returns the answer with the stream that follows it.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn open<M>(&self, plugin: &str, request: M) -> Result<(M::Response, Output), Error>
+    where
+        M: Message + Send + 'static,
+        M::Response: Send + 'static,
+    {
+        let opened = self.run(plugin, move |plugin| plugin.open(&request));
+        let (response, stream) = opened.await?;
+        Ok((response, Output::of(stream)))
+    }
+
+    /// Attaches to a module, with its stdin.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn attach(
+        &self,
+        plugin: &str,
+        request: attach::Request,
+    ) -> Result<(Input, Output), Error> {
+        let opened = self.run(plugin, move |plugin| plugin.open_with_input(&request));
+        let (attach::Response {}, input, stream) = opened.await?;
+        Ok((Input::of(input), Output::of(stream)))
+    }
+
+    /// Pulls an image. Dropping the future ends the pull.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn pull(&self, plugin: &str, request: img_pull::Request) -> Result<(), Error> {
+        let request = img_pull::Request {
+            progress: true,
+            ..request
+        };
+        let (_, mut stream) = self.open(plugin, request).await?;
+        if !stream.is_open {
+            // A plugin that does not know `progress` answers when it is done.
+            return Ok(());
+        }
+        let mut line = Vec::new();
+        while let Some(piece) = stream.next().await {
+            for byte in piece {
+                if byte != b'\n' {
+                    line.push(byte);
+                    continue;
+                }
+                match serde_json::from_slice(&line) {
+                    Ok(img_pull::Progress::Done(_)) => return Ok(()),
+                    Ok(img_pull::Progress::Error(error)) => {
+                        return Err(Error::Call(client::Error::Plugin(error)));
+                    }
+                    Ok(_) | Err(_) => line.clear(),
+                }
+            }
+        }
+        Err(Error::Call(client::Error::CutOff))
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        plugin: &str,
+        call: impl FnOnce(&Plugin) -> Result<T, client::Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let found = self.programs.get(plugin);
+        let plugin = found
+            .ok_or_else(|| Error::Unknown(plugin.to_owned()))?
+            .clone();
+        let running = Arc::clone(&self.running);
+        let permit = running.acquire_owned().await.map_err(|_| Error::Ending)?;
+        let called = tokio::task::spawn_blocking(move || {
+            // Held here, so that a caller that goes away does not make room for another process.
+            let _permit = permit;
+            call(&plugin)
+        });
+        Ok(called.await.map_err(|_| Error::Ending)??)
+    }
+}
+
+/// The bytes that follow an answer. Dropping it ends the plugin.
+pub struct Output {
+    pieces: mpsc::Receiver<Bytes>,
+    ender: Ender,
+    is_open: bool,
+}
+
+impl Output {
+    fn of(mut stream: client::Stream) -> Output {
+        let (sender, pieces) = mpsc::channel(PIECES);
+        let (ender, is_open) = (stream.ender(), stream.is_open());
+        thread::spawn(move || {
+            let mut buffer = vec![0; PIECE];
+            loop {
+                match stream.read(&mut buffer) {
+                    Ok(0) => return,
+                    Ok(length) => {
+                        let piece = Bytes::copy_from_slice(&buffer[..length]);
+                        if sender.blocking_send(piece).is_err() {
+                            return;
+                        }
+                    }
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                    Err(error) => {
+                        log::warn!("a plugin's stream broke off: {error}");
+                        return;
+                    }
+                }
+            }
+        });
+        Output {
+            pieces,
+            ender,
+            is_open,
+        }
+    }
+
+    /// The next piece; nothing at the end of the stream.
+    pub async fn next(&mut self) -> Option<Bytes> {
+        self.pieces.recv().await
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        self.ender.end();
+    }
+}
+
+/// What goes to a module's stdin. Dropping it ends the input when all of it was written.
+#[derive(Debug, Clone)]
+pub struct Input(mpsc::Sender<Bytes>);
+
+impl Input {
+    fn of(mut input: client::Input) -> Input {
+        let (sender, mut pieces) = mpsc::channel::<Bytes>(PIECES);
+        thread::spawn(move || {
+            while let Some(piece) = pieces.blocking_recv() {
+                // The module has ended, or the plugin has.
+                if input
+                    .write_all(&piece)
+                    .and_then(|()| input.flush())
+                    .is_err()
+                {
+                    return;
+                }
+            }
+        });
+        Input(sender)
+    }
+
+    /// Writes, and waits while the module reads slower. Answers whether anybody still reads.
+    pub async fn write(&self, bytes: Bytes) -> bool {
+        self.0.send(bytes).await.is_ok()
+    }
+}

@@ -1,0 +1,54 @@
+//! The settings that all links share: the table `edge` of a settings file.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// What the daemon itself is set to, whatever the link.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Daemon {
+    /// The plugins: name and executable (a path, or a name on `PATH`). Default: `containerd` is
+    /// `shellrt-containerd` and `wasm` is `shellrt-wasm`.
+    pub plugins: BTreeMap<String, PathBuf>,
+    /// How many plugin processes may answer at the same time. Default 8.
+    pub plugins_at_once: usize,
+    /// Where the daemon remembers what must outlive it. Default `/var/lib/shellrt/edge` for root, else
+    /// `~/.local/share/shellrt/edge`.
+    pub state_dir: Option<PathBuf>,
+    /// Where the status is served over HTTP: `unix:/run/shellrt-edged.sock`, or an address and port of the
+    /// loopback device. Default nowhere.
+    pub status: Option<String>,
+    /// What becomes of the modules when the daemon is told to end. Default [`OnShutdown::Leave`].
+    pub on_shutdown: OnShutdown,
+    /// How long the end of the daemon may take, in seconds; what is not reported by then is left to the
+    /// next daemon. Default 30.
+    pub shutdown_timeout_sec: u64,
+}
+
+/// What becomes of the modules when the daemon is told to end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnShutdown {
+    /// They go on running, and the next daemon finds them.
+    #[default]
+    Leave,
+    /// They are stopped, and that is reported.
+    Stop,
+}
+
+impl Default for Daemon {
+    fn default() -> Self {
+        let plugins = ["containerd", "wasm"];
+        let plugins = plugins.map(|name| (name.to_owned(), format!("shellrt-{name}").into()));
+        Daemon {
+            plugins: BTreeMap::from(plugins),
+            plugins_at_once: 8,
+            state_dir: None,
+            status: None,
+            on_shutdown: OnShutdown::default(),
+            shutdown_timeout_sec: 30,
+        }
+    }
+}

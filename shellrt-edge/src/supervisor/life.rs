@@ -6,30 +6,21 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::future::join_all;
-use futures_util::stream::{FuturesOrdered, StreamExt};
 use serde_json::Value;
-use shellrt_api::v0::logs::Stream;
 use shellrt_api::v0::status::State;
-use shellrt_api::v0::{attach, img_remove, logs, remove, start, status, stop, top, wait, Code};
+use shellrt_api::v0::{status, top, Code};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
-use super::lines::Lines;
-use super::{Context, Link, Request, Stage, Wish};
-use crate::order::{End, Failure, Order, Reason, Step};
-use crate::plugin::{Error, Input};
-use crate::policy::{self, Idleness, Rate};
+use super::table::{Request, Wish};
+use super::{Context, Link, Stage};
+use crate::order::{End, Failure, Order, Reason};
+use crate::plugin::Error;
+use crate::policy::{self, Idleness};
 use crate::store::Record;
 
 /// How many messages for a module's stdin wait at most.
 pub const INPUTS: usize = 64;
-
-/// How many pieces of output may be on their way to the orchestrator.
-const WINDOW: usize = 16;
-
-/// How long after a piece of output was reported at the latest the position is written.
-const MARK_EVERY: Duration = Duration::from_millis(100);
 
 /// Where a life begins.
 pub enum Begin {
@@ -62,7 +53,7 @@ pub struct Life<L> {
 }
 
 /// Why a life stops in the middle.
-enum Break {
+pub(super) enum Break {
     /// A step failed.
     Failed(Failure),
     /// It is not wanted any more.
@@ -126,93 +117,6 @@ impl<L: Link> Life<L> {
             Err(Break::Left) => return,
         }
         self.remove().await;
-    }
-
-    /// From the order to the running module.
-    async fn begin(&mut self) -> Result<Reason, Break> {
-        let link = std::sync::Arc::clone(&self.context.link);
-        let mut order = self.order.clone();
-        let prepared = self.unless_unwanted(link.prepare(&mut order)).await?;
-        prepared.map_err(Break::Failed)?;
-        self.order = order;
-        self.remember(None, false);
-        self.create().await?;
-        self.start().await?;
-        Ok(Reason::Itself)
-    }
-
-    async fn create(&mut self) -> Result<(), Break> {
-        let plugins = self.context.plugins.clone();
-        let plugin = self.order.spec.plugin.clone();
-        let request = self.order.create(&self.context.owner);
-        let created = plugins.call(&plugin, request.clone());
-        let mut created = self.unless_unwanted(created).await?;
-        if has_code(&created, Code::IMAGE_NOT_FOUND) {
-            let image = self.order.spec.image.clone();
-            log::info!("module {:?} waits for {}", self.order.id, image.image);
-            let pulled = self.unless_unwanted(plugins.pull(&plugin, image)).await?;
-            pulled.map_err(|error| failed(Step::Pull, &error))?;
-            let again = plugins.call(&plugin, request.clone());
-            created = self.unless_unwanted(again).await?;
-        }
-        if has_code(&created, Code::MODULE_EXISTS) && self.is_ours().await {
-            // Somebody was killed before this life began.
-            self.remove_module().await;
-            created = plugins.call(&plugin, request).await;
-        }
-        created
-            .map(drop)
-            .map_err(|error| failed(Step::Create, &error))
-    }
-
-    /// Whether the module of this name is one of the same owner and id.
-    async fn is_ours(&self) -> bool {
-        let labels = self.look().await.ok().and_then(|status| status.labels);
-        labels.is_some_and(|labels| {
-            labels.get(crate::order::OWNER) == Some(&self.context.owner)
-                && labels.get(crate::order::ID) == Some(&self.order.id)
-        })
-    }
-
-    async fn start(&mut self) -> Result<(), Break> {
-        if self.order.handling.attach {
-            self.attach()
-                .await
-                .map_err(|error| failed(Step::Start, &error))?;
-        }
-        let request = start::Request {
-            name: self.order.name(),
-        };
-        let plugins = self.context.plugins.clone();
-        let plugin = self.order.spec.plugin.clone();
-        let started = self.unless_unwanted(plugins.call(&plugin, request)).await?;
-        started.map_err(|error| failed(Step::Start, &error))?;
-        self.stage(Stage::Running).await;
-        log::info!("module {:?} runs", self.order.id);
-        self.confirm().await
-    }
-
-    /// Reports that it runs, once over all daemons.
-    async fn confirm(&self) -> Result<(), Break> {
-        if !self.report(|link, order| link.started(order)).await {
-            return Err(Break::Left);
-        }
-        self.remember(None, true);
-        Ok(())
-    }
-
-    /// The link talks to the module, from its first byte on.
-    async fn attach(&self) -> Result<(), Error> {
-        let request = attach::Request {
-            name: self.order.name(),
-            stdin: true,
-            streams: Some(vec![Stream::Stdout]),
-            close_stdin: true,
-        };
-        let plugins = &self.context.plugins;
-        let (input, output) = plugins.attach(&self.order.spec.plugin, request).await?;
-        self.context.link.attached(&self.order, input, output).await;
-        Ok(())
     }
 
     /// From the module that was there. Answers why it should end.
@@ -318,129 +222,6 @@ impl<L: Link> Life<L> {
         Ok(self.look().await)
     }
 
-    /// Reports the module's output until its log ends.
-    async fn follow(&self) {
-        let handling = &self.order.handling;
-        if handling.streams.is_empty() {
-            let request = wait::Request {
-                name: self.order.name(),
-                timeout: None,
-            };
-            // Whatever it says, the module is looked at.
-            let _ = self.call(request).await;
-            return;
-        }
-        let mut streams = handling.streams.clone();
-        streams.sort_unstable();
-        streams.dedup();
-        join_all(streams.into_iter().map(|stream| self.follow_stream(stream))).await;
-    }
-
-    async fn follow_stream(&self, stream: Stream) {
-        let name = self.order.name();
-        let modules = &self.context.modules;
-        let begin = modules.position(&name, stream);
-        let request = logs::Request {
-            name: name.clone(),
-            follow: true,
-            since_ns: begin.map(|begin| begin.time_ns),
-            timestamps: true,
-            streams: Some(vec![stream]),
-            ..Default::default()
-        };
-        let opened = self.context.plugins.open(&self.order.spec.plugin, request);
-        let mut output = match opened.await {
-            Ok((logs::Response {}, output)) => output,
-            Err(error) => {
-                log::debug!("module {:?}: {}", self.order.id, error.chain());
-                return;
-            }
-        };
-        let handling = &self.order.handling;
-        let epoch = Instant::now();
-        let mut rate = Rate::new(handling.rate, Duration::ZERO);
-        let mut lines = Lines::new(begin, handling.text, handling.piece);
-        let mut reported = FuturesOrdered::new();
-        let mut marked = epoch;
-        let mut is_open = true;
-        while is_open || !reported.is_empty() {
-            let pieces = tokio::select! {
-                Some(position) = reported.next(), if !reported.is_empty() => {
-                    if reported.is_empty() || marked.elapsed() >= MARK_EVERY {
-                        marked = Instant::now();
-                        if let Err(error) = modules.mark(&name, stream, &position) {
-                            log::warn!("{error}");
-                        }
-                    }
-                    continue;
-                }
-                piece = output.next(), if is_open && reported.len() < WINDOW => match piece {
-                    Some(piece) => lines.feed(&piece),
-                    None => {
-                        is_open = false;
-                        lines.finish().into_iter().collect()
-                    }
-                },
-            };
-            for (piece, position) in pieces {
-                sleep(rate.take(piece.len(), epoch.elapsed())).await;
-                let done = self.context.link.output(&self.order, stream, piece).await;
-                reported.push_back(async move {
-                    done.await;
-                    position
-                });
-            }
-        }
-    }
-
-    /// Passes on what is meant for the module's stdin, as long as there is somebody who may send it.
-    async fn feed(&self, inputs: &mut mpsc::Receiver<Bytes>) {
-        let mut open: Option<Input> = None;
-        while let Some(mut bytes) = inputs.recv().await {
-            // Once more where the other end has gone: the module was restarted, for example.
-            for _ in 0..2 {
-                if open.is_none() {
-                    open = self.open_input().await;
-                }
-                let Some(input) = &open else { break };
-                if input.write(bytes.clone()).await {
-                    bytes = Bytes::new();
-                    break;
-                }
-                open = None;
-            }
-            if !bytes.is_empty() {
-                log::warn!(
-                    "module {:?} did not take {} bytes of input",
-                    self.order.id,
-                    bytes.len()
-                );
-            }
-        }
-        std::future::pending().await
-    }
-
-    async fn open_input(&self) -> Option<Input> {
-        let request = attach::Request {
-            name: self.order.name(),
-            stdin: true,
-            streams: Some(Vec::new()),
-            close_stdin: false,
-        };
-        let plugins = &self.context.plugins;
-        match plugins.attach(&self.order.spec.plugin, request).await {
-            Ok((input, mut output)) => {
-                // Nothing comes there; its end is the plugin's.
-                tokio::spawn(async move { while output.next().await.is_some() {} });
-                Some(input)
-            }
-            Err(error) => {
-                log::warn!("module {:?}: {}", self.order.id, error.chain());
-                None
-            }
-        }
-    }
-
     /// Returns when the module has been idle for too long.
     async fn idle(&self, rule: &policy::IdleRule) {
         let epoch = Instant::now();
@@ -457,97 +238,14 @@ impl<L: Link> Life<L> {
         }
     }
 
-    /// Stops the module, however long its plugin does not answer. That it was asked for is remembered.
-    async fn stop(&self, reason: &Reason) -> Result<(), Break> {
-        self.stage(Stage::Stopping).await;
-        if let Reason::Deleted(note) = reason {
-            self.remember(Some(note), true);
-        }
-        let mut failures = 0;
-        loop {
-            let request = stop::Request {
-                name: self.order.name(),
-                timeout: self.order.handling.stop_timeout,
-            };
-            match self.call(request).await {
-                Ok(stop::Response {}) => return Ok(()),
-                Err(error) if error.code() == Some(Code::MODULE_NOT_FOUND) => return Ok(()),
-                Err(error) => {
-                    failures += 1;
-                    log::warn!(
-                        "module {:?} can't be stopped: {}",
-                        self.order.id,
-                        error.chain()
-                    );
-                }
-            }
-            if matches!(*self.wishes.borrow(), Some(Wish::Leave)) {
-                return Err(Break::Left);
-            }
-            sleep(policy::pause(failures)).await;
-        }
-    }
-
-    /// Removes the module and what belongs to it.
-    async fn remove(&mut self) {
-        self.remove_module().await;
-        if self.order.spec.remove_image {
-            let request = img_remove::Request {
-                image: self.order.spec.image.image.clone(),
-                force: false,
-            };
-            match self.call(request).await {
-                Err(error)
-                    if ![Some(Code::IMAGE_NOT_FOUND), Some(Code::IMAGE_IN_USE)]
-                        .contains(&error.code()) =>
-                {
-                    log::warn!("module {:?}: {}", self.order.id, error.chain());
-                }
-                _ => {}
-            }
-        }
-        self.context.link.gone(&self.order).await;
-        self.context.modules.forget(&self.order.name());
-    }
-
-    async fn remove_module(&self) {
-        let mut failures = 0;
-        loop {
-            let request = remove::Request {
-                name: self.order.name(),
-                force: true,
-            };
-            match self.call(request).await {
-                Ok(remove::Response {}) => return,
-                Err(error) if error.code() == Some(Code::MODULE_NOT_FOUND) => return,
-                Err(error) if !error.retryable() => {
-                    log::warn!(
-                        "module {:?} can't be removed: {}",
-                        self.order.id,
-                        error.chain()
-                    );
-                    return;
-                }
-                Err(error) => {
-                    failures += 1;
-                    log::warn!("module {:?}: {}", self.order.id, error.chain());
-                }
-            }
-            if matches!(*self.wishes.borrow(), Some(Wish::Leave)) {
-                return;
-            }
-            sleep(policy::pause(failures)).await;
-        }
-    }
-
-    async fn look(&self) -> Result<status::Response, Error> {
+    pub(super) async fn look(&self) -> Result<status::Response, Error> {
         let request = status::Request {
             name: self.order.name(),
         };
         self.call(request).await
     }
 
-    async fn call<M>(&self, request: M) -> Result<M::Response, Error>
+    pub(super) async fn call<M>(&self, request: M) -> Result<M::Response, Error>
     where
         M: shellrt_api::v0::Message + Send + 'static,
         M::Response: Send + 'static,
@@ -557,7 +255,7 @@ impl<L: Link> Life<L> {
     }
 
     /// Does `work`, unless the module is not wanted any more.
-    async fn unless_unwanted<T>(
+    pub(super) async fn unless_unwanted<T>(
         &self,
         work: impl std::future::Future<Output = T>,
     ) -> Result<T, Break> {
@@ -577,7 +275,7 @@ impl<L: Link> Life<L> {
     }
 
     /// Reports, and answers whether that was done before the daemon goes away.
-    async fn report<'a, F>(&'a self, report: impl FnOnce(&'a L, &'a Order) -> F) -> bool
+    pub(super) async fn report<'a, F>(&'a self, report: impl FnOnce(&'a L, &'a Order) -> F) -> bool
     where
         F: std::future::Future<Output = ()> + 'a,
     {
@@ -589,13 +287,13 @@ impl<L: Link> Life<L> {
         }
     }
 
-    async fn stage(&self, stage: Stage) {
+    pub(super) async fn stage(&self, stage: Stage) {
         let message = Request::Stage(self.order.id.clone(), self.number, stage);
         // Where the supervisor is gone, nobody asks any more.
         let _ = self.requests.send(message).await;
     }
 
-    fn remember(&self, deleted: Option<&Value>, confirmed: bool) {
+    pub(super) fn remember(&self, deleted: Option<&Value>, confirmed: bool) {
         let spec = &self.order.spec;
         let record = Record {
             id: self.order.id.clone(),
@@ -618,19 +316,6 @@ impl<L: Link> Life<L> {
 fn is_over(status: &status::Response) -> bool {
     matches!(status.state, Some(State::Exited))
         || (status.state.is_none() && status.finished_at.is_some())
-}
-
-fn has_code<T>(answer: &Result<T, Error>, code: Code) -> bool {
-    answer
-        .as_ref()
-        .is_err_and(|error| error.code() == Some(code))
-}
-
-fn failed(step: Step, error: &Error) -> Break {
-    Break::Failed(Failure {
-        step,
-        message: error.chain(),
-    })
 }
 
 fn words(end: &End) -> &str {

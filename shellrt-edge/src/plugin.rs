@@ -2,7 +2,6 @@
 //! not too many run at once.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::sync::Arc;
 use std::thread;
@@ -80,14 +79,11 @@ pub struct Plugins {
 }
 
 impl Plugins {
-    /// The plugins `programs`: name and executable. At most `at_once` answer at the same time; the
-    /// streams that follow answers do not count.
-    pub fn new(programs: impl IntoIterator<Item = (String, OsString)>, at_once: usize) -> Plugins {
-        let programs = programs
-            .into_iter()
-            .map(|(name, program)| (name, Plugin::new(program)));
+    /// The plugins `programs` by their names. At most `at_once` answer at the same time; the streams that
+    /// follow answers do not count.
+    pub fn new(programs: impl IntoIterator<Item = (String, Plugin)>, at_once: usize) -> Plugins {
         Plugins {
-            programs: Arc::new(programs.collect()),
+            programs: Arc::new(programs.into_iter().collect()),
             running: Arc::new(Semaphore::new(at_once.max(1))),
         }
     }

@@ -17,6 +17,9 @@ const PIECE: usize = 16 << 10;
 /// How many pieces of a stream wait for who reads it; then the module waits.
 const PIECES: usize = 4;
 
+/// How many calls that may take long run at the same time, beside the others.
+pub const SLOW: usize = 64;
+
 /// Why a plugin did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -76,6 +79,7 @@ impl Error {
 pub struct Plugins {
     programs: Arc<BTreeMap<String, Plugin>>,
     running: Arc<Semaphore>,
+    slow: Arc<Semaphore>,
 }
 
 impl Plugins {
@@ -85,6 +89,7 @@ impl Plugins {
         Plugins {
             programs: Arc::new(programs.into_iter().collect()),
             running: Arc::new(Semaphore::new(at_once.max(1))),
+            slow: Arc::new(Semaphore::new(SLOW)),
         }
     }
 
@@ -103,6 +108,20 @@ impl Plugins {
         M::Response: Send + 'static,
     {
         self.run(plugin, move |plugin| plugin.call(&request)).await
+    }
+
+    /// As [`call`](Self::call), for a message whose answer takes as long as a module likes: up to
+    /// [`SLOW`] of them do not keep the others waiting.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn call_slowly<M>(&self, plugin: &str, request: M) -> Result<M::Response, Error>
+    where
+        M: Message + Send + 'static,
+        M::Response: Send + 'static,
+    {
+        let call = move |plugin: &Plugin| plugin.call(&request);
+        self.run_in(&self.slow, plugin, call).await
     }
 
     /// Asks, and returns the answer with the stream that follows it.
@@ -171,12 +190,21 @@ impl Plugins {
         plugin: &str,
         call: impl FnOnce(&Plugin) -> Result<T, client::Error> + Send + 'static,
     ) -> Result<T, Error> {
+        self.run_in(&self.running, plugin, call).await
+    }
+
+    async fn run_in<T: Send + 'static>(
+        &self,
+        room: &Arc<Semaphore>,
+        plugin: &str,
+        call: impl FnOnce(&Plugin) -> Result<T, client::Error> + Send + 'static,
+    ) -> Result<T, Error> {
         let found = self.programs.get(plugin);
         let plugin = found
             .ok_or_else(|| Error::Unknown(plugin.to_owned()))?
             .clone();
-        let running = Arc::clone(&self.running);
-        let permit = running.acquire_owned().await.map_err(|_| Error::Ending)?;
+        let room = Arc::clone(room);
+        let permit = room.acquire_owned().await.map_err(|_| Error::Ending)?;
         let called = tokio::task::spawn_blocking(move || {
             // Held here, so that a caller that goes away does not make room for another process.
             let _permit = permit;

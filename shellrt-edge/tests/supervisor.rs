@@ -215,6 +215,35 @@ fn a_life_from_the_order_to_nothing() {
 }
 
 #[test]
+fn many_modules_whose_output_nobody_wants() {
+    let machine = Machine::new();
+    let heard = Arc::new(Heard::default());
+    runtime().block_on(async {
+        let supervisor = Supervisor::start(machine.context(&heard));
+        // More than may be asked something at the same time.
+        let ids: Vec<String> = (0..12).map(|number| format!("m{number}")).collect();
+        for id in &ids {
+            let guest = if id == "m0" { "exit_7" } else { "ticks" };
+            let mut order = machine.order(id, guest);
+            order.handling.streams.clear();
+            supervisor.create(order).await.expect("room");
+        }
+        until_reported(&heard, "m0 ended Some(7)").await;
+        for id in &ids[1..] {
+            until_reported(&heard, &format!("{id} started")).await;
+            supervisor
+                .delete(id, Value::Null)
+                .await
+                .expect("it is there");
+        }
+        for id in &ids {
+            until_reported(&heard, &format!("{id} gone")).await;
+        }
+    });
+    assert_eq!(heard.text(), "");
+}
+
+#[test]
 fn deleted_while_it_runs() {
     let machine = Machine::new();
     let heard = Arc::new(Heard::default());

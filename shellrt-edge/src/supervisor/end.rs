@@ -22,7 +22,8 @@ impl<L: Link> Life<L> {
                 name: self.order.name(),
                 timeout: self.order.handling.stop_timeout,
             };
-            match self.call(request).await {
+            let plugin = &self.order.spec.plugin;
+            match self.context.plugins.call_slowly(plugin, request).await {
                 Ok(stop::Response {}) => return Ok(()),
                 Err(error) if error.code() == Some(Code::MODULE_NOT_FOUND) => return Ok(()),
                 Err(error) => {

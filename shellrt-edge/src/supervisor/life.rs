@@ -169,7 +169,13 @@ impl<L: Link> Life<L> {
                 }
             }
             // Its log broke off, or its plugin does not answer now.
-            sleep(policy::pause(failures)).await;
+            let mut wishes = self.wishes.clone();
+            // What is wished already is done.
+            wishes.mark_unchanged();
+            tokio::select! {
+                () = sleep(policy::pause(failures)) => {}
+                Ok(()) = wishes.changed() => {}
+            }
         }
     }
 

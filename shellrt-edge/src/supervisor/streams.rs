@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use futures_util::stream::{FuturesOrdered, StreamExt};
 use shellrt_api::v0::logs::Stream;
-use shellrt_api::v0::{attach, logs, wait};
+use shellrt_api::v0::{attach, logs};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
@@ -27,18 +27,29 @@ impl<L: Link> Life<L> {
     pub(super) async fn follow(&self) {
         let handling = &self.order.handling;
         if handling.streams.is_empty() {
-            let request = wait::Request {
-                name: self.order.name(),
-                timeout: None,
-            };
-            // Whatever it says, the module is looked at.
-            let _ = self.call(request).await;
-            return;
+            return self.follow_nothing().await;
         }
         let mut streams = handling.streams.clone();
         streams.sort_unstable();
         streams.dedup();
         join_all(streams.into_iter().map(|stream| self.follow_stream(stream))).await;
+    }
+
+    /// A log of no stream, which ends with the module; a `wait` would be one of the few calls that may run
+    /// at once.
+    async fn follow_nothing(&self) {
+        let request = logs::Request {
+            name: self.order.name(),
+            follow: true,
+            tail: Some(0),
+            streams: Some(Vec::new()),
+            ..Default::default()
+        };
+        let opened = self.context.plugins.open(&self.order.spec.plugin, request);
+        match opened.await {
+            Ok((logs::Response {}, mut output)) => while output.next().await.is_some() {},
+            Err(error) => log::debug!("module {:?}: {}", self.order.id, error.chain()),
+        }
     }
 
     async fn follow_stream(&self, stream: Stream) {

@@ -9,9 +9,13 @@
     allow(clippy::unwrap_used, reason = "a test stops where it fails")
 )]
 
+pub mod daemon;
+pub mod logging;
+pub mod notify;
 pub mod order;
 pub mod plugin;
 pub mod policy;
 pub mod settings;
+pub mod shutdown;
 pub mod store;
 pub mod supervisor;

@@ -1,3 +1,67 @@
 //! `shellrt-edged`: the edge daemon.
+//!
+//! Parse ([`args`]), log, run the link until it is told to end, exit. A link is added by a variant of
+//! [`args::Command`] and its line in the match below.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::bind_instead_of_map,
+    dead_code,
+    unreachable_code,
+    unused_imports,
+    reason = "there is no link yet"
+)]
 
-fn main() {}
+mod args;
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use shellrt_edge::logging::{self, LogLevel};
+
+use crate::args::{Args, Command};
+
+fn main() -> ExitCode {
+    let Args { log_level, command } = Args::parse();
+    let done = start_log(log_level).and_then(|()| match command {});
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start_log(asked: Option<LogLevel>) -> anyhow::Result<()> {
+    let variable = std::env::var("LOG_LEVEL").ok();
+    let variable = variable
+        .filter(|level| !level.is_empty())
+        .map(|level| level.parse());
+    match (asked, variable) {
+        (Some(level), _) => logging::start(Some(level)),
+        (None, None) => logging::start(None),
+        (None, Some(Ok(level))) => logging::start(Some(level)),
+        (None, Some(Err(error))) => {
+            logging::start(None);
+            return Err(error).context("LOG_LEVEL");
+        }
+    }
+    Ok(())
+}
+
+/// Runs a link to its end on this one thread: what waits for plugins waits elsewhere.
+fn run<E>(link: impl Future<Output = Result<(), E>>) -> anyhow::Result<()>
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the runtime can't be started")?;
+    let done = runtime.block_on(link);
+    // Plugins that still answer, or whose streams are open, are not waited for.
+    runtime.shutdown_background();
+    Ok(done?)
+}

@@ -6,9 +6,10 @@
 //! DIR/modules/OWNER/NAME.json     a module's record
 //! DIR/modules/OWNER/NAME.stdout   how far its stdout was reported, and NAME.stderr
 //! DIR/files/NAME/                 what a link has fetched for it
+//! DIR/lock/LINK                   locked by the daemon that runs
 //! ```
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -120,6 +121,24 @@ impl Store {
         let uuid = generate();
         write(&path, uuid.as_bytes(), true)?;
         Ok(uuid)
+    }
+
+    /// Takes the directory for `link`, until the file is closed. Nothing where another daemon has it.
+    ///
+    /// # Errors
+    /// Where there can be no such file.
+    pub fn lock(&self, link: &str) -> Result<Option<File>, Error> {
+        let path = self.dir.join("lock").join(file_name(link));
+        make(path.parent().unwrap_or(&path))?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(&path);
+        let file = file.map_err(|source| failed("opened", &path, source))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(source)) => Err(failed("locked", &path, source)),
+        }
     }
 
     /// Where the files for the module `name` lie that a link fetches; nothing is made.
@@ -306,6 +325,18 @@ mod tests {
             (first.as_str(), second.as_str(), other.as_str()),
             ("one", "one", "three")
         );
+    }
+
+    #[test]
+    fn a_lock_is_held_once_for_each_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let first = store.lock("silverline").unwrap();
+        assert!(first.is_some());
+        assert!(store.lock("silverline").unwrap().is_none());
+        assert!(store.lock("wamp").unwrap().is_some());
+        drop(first);
+        assert!(store.lock("silverline").unwrap().is_some());
     }
 
     #[test]

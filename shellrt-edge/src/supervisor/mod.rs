@@ -234,6 +234,11 @@ impl Supervisor {
         self.ask(|answer| Request::Input(id, bytes, answer)).await?
     }
 
+    /// Whether it still does its work.
+    pub async fn answers(&self) -> bool {
+        self.ask(Request::Views).await.is_ok()
+    }
+
     /// All modules.
     pub async fn modules(&self) -> Vec<View> {
         self.ask(Request::Views).await.unwrap_or_default()

@@ -1,0 +1,43 @@
+//! What the user typed. Each link has its own arguments in its own folder.
+
+use clap::{Parser, Subcommand};
+use shellrt_edge::logging::LogLevel;
+
+const EXIT_STATUS: &str = "\
+Exit status:
+  0    it was told to end by SIGTERM or SIGINT, and did; or there was nothing to find fault with
+  1    it could not start or go on, or \"check\" found a fault
+  2    the command line is wrong
+  130, 143  a second SIGINT or SIGTERM ended it at once
+
+SIGHUP has it read again what can be read again.";
+
+/// One command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "shellrt-edged",
+    version,
+    about = "The edge daemon: joins modules, which shellrt plugins run, to orchestrators",
+    after_help = EXIT_STATUS,
+    subcommand_value_name = "LINK",
+    subcommand_help_heading = "Links",
+    max_term_width = 100
+)]
+pub struct Args {
+    /// How much to log to stderr: critical, error, warning, info, debug or trace, in either case.
+    /// Without it LOG_LEVEL says it, then the settings, else it is info
+    #[arg(
+        long,
+        global = true,
+        value_name = "LEVEL",
+        help_heading = "Common options"
+    )]
+    pub log_level: Option<LogLevel>,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The links, and what there is beside them.
+#[derive(Debug, Subcommand)]
+pub enum Command {}

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 pub mod binaries;
+pub mod broker;
 pub mod containerd;
 pub mod image;
 pub mod name_server;

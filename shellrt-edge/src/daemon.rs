@@ -7,7 +7,7 @@
 //! let mut daemon = Daemon::start(settings.edge, "silverline")?;
 //! let supervisor = Supervisor::start(Context { plugins: daemon.plugins.clone(), .. });
 //! daemon.add(&supervisor);
-//! daemon.serve_status(move || vec![link.status()]).await?;
+//! daemon.serve_status(move || vec![link.status()])?;
 //! daemon.ready();
 //! loop { select! { event = events.recv() => .., next = daemon.shutdown.next() => .. } }
 //! daemon.drain().await;
@@ -20,18 +20,26 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+use shellrt_api::v0::client::Plugin;
 use tokio::time::timeout;
 
+use crate::endpoint::{self, About, Link, Module, Snapshot, SocketFile};
 use crate::notify::{Notify, State};
 use crate::plugin::Plugins;
 use crate::settings::{self, OnShutdown};
 use crate::shutdown::Shutdown;
 use crate::store::{self, Store};
 use crate::supervisor::{Drain, Supervisor};
-use shellrt_api::v0::client::Plugin;
 
 /// How long the last of the end may take where the time for it is over already.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
+
+/// How long plugins may take to say what modules use, for the status.
+const USAGE_TIME: Duration = Duration::from_secs(5);
+
+/// How often they are asked for the status at most.
+const USAGE_EVERY: Duration = Duration::from_secs(5);
 
 /// The daemon, as far as no link makes a difference.
 pub struct Daemon {
@@ -43,16 +51,23 @@ pub struct Daemon {
     pub shutdown: Shutdown,
     settings: settings::Daemon,
     watched: Arc<Watched>,
+    socket: Option<SocketFile>,
     /// The state directory is this daemon's as long as the file is open.
     _lock: File,
 }
 
 /// What the status and the watchdog look at.
-#[derive(Default)]
 pub(crate) struct Watched {
     supervisors: Mutex<Vec<Supervisor>>,
+    links: Mutex<Links>,
     notify: Notify,
+    started: (Instant, Timestamp),
+    /// When the plugins were asked for the usage of modules last.
+    asked: Mutex<Option<Instant>>,
 }
+
+/// The links' parts of the status.
+type Links = Arc<dyn Fn() -> Vec<Link> + Send + Sync>;
 
 /// Why the daemon can't start.
 #[derive(Debug, thiserror::Error)]
@@ -102,8 +117,11 @@ impl Daemon {
         let programs = settings.plugins.iter();
         let programs = programs.map(|(name, program)| (name.clone(), Plugin::new(program)));
         let watched = Watched {
+            supervisors: Mutex::default(),
+            links: Mutex::new(Arc::new(Vec::new)),
             notify: Notify::from_env(),
-            ..Watched::default()
+            started: (Instant::now(), Timestamp::now()),
+            asked: Mutex::default(),
         };
         Ok(Daemon {
             plugins: Plugins::new(programs, settings.plugins_at_once),
@@ -111,6 +129,7 @@ impl Daemon {
             shutdown,
             settings,
             watched: Arc::new(watched),
+            socket: None,
             _lock: lock,
         })
     }
@@ -118,7 +137,22 @@ impl Daemon {
     /// From now on the status shows the modules of `supervisor`, the watchdog is only fed while it answers,
     /// and the end of the daemon waits for it.
     pub fn add(&self, supervisor: &Supervisor) {
-        self.watched.lock().push(supervisor.clone());
+        lock(&self.watched.supervisors).push(supervisor.clone());
+    }
+
+    /// Serves the status, where the settings say so. `links` answers at once.
+    ///
+    /// # Errors
+    /// Where nobody can listen there.
+    pub fn serve_status(
+        &mut self,
+        links: impl Fn() -> Vec<Link> + Send + Sync + 'static,
+    ) -> Result<(), endpoint::Error> {
+        *lock(&self.watched.links) = Arc::new(links);
+        if let Some(address) = &self.settings.status {
+            self.socket = endpoint::serve(address, Arc::clone(&self.watched))?;
+        }
+        Ok(())
     }
 
     /// Tells the service manager that the daemon does its work, now or again.
@@ -147,7 +181,7 @@ impl Daemon {
         self.watched
             .notify
             .tell(State::Stopping(time + LAST_MOMENT));
-        let supervisors = std::mem::take(&mut *self.watched.lock());
+        let supervisors = std::mem::take(&mut *lock(&self.watched.supervisors));
         let all =
             |how| futures_util::future::join_all(supervisors.iter().map(move |it| it.drain(how)));
         if self.settings.on_shutdown == OnShutdown::Stop {
@@ -163,16 +197,9 @@ impl Daemon {
 }
 
 impl Watched {
-    /// The supervisors. What panics here leaves them as they were.
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Supervisor>> {
-        self.supervisors
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Whether all supervisors answer in `time`.
     pub(crate) async fn is_alive(&self, time: Duration) -> bool {
-        let supervisors = self.lock().clone();
+        let supervisors = lock(&self.supervisors).clone();
         let deadline = Instant::now() + time;
         for supervisor in supervisors {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -182,6 +209,58 @@ impl Watched {
         }
         true
     }
+
+    /// How the daemon is now.
+    pub(crate) async fn snapshot(&self) -> Snapshot {
+        let links = Arc::clone(&lock(&self.links));
+        let supervisors = lock(&self.supervisors).clone();
+        let mut modules = Vec::new();
+        let with_usage = self.may_ask();
+        for supervisor in supervisors {
+            let views = async {
+                match with_usage {
+                    true => supervisor.modules_with_usage().await,
+                    false => supervisor.modules().await,
+                }
+            };
+            // Where plugins are slow, the last numbers have to do.
+            modules.extend(match timeout(USAGE_TIME, views).await {
+                Ok(views) => views,
+                Err(_) => supervisor.modules().await,
+            });
+        }
+        let now = Timestamp::now();
+        let (since, started) = self.started;
+        Snapshot {
+            daemon: About {
+                version: env!("CARGO_PKG_VERSION"),
+                pid: std::process::id(),
+                started,
+                uptime_sec: since.elapsed().as_secs(),
+            },
+            links: links(),
+            modules: modules
+                .into_iter()
+                .map(|view| Module::of(view, now))
+                .collect(),
+        }
+    }
+
+    /// Whether the plugins may be asked for the usage of modules once more: that is a process for each, and
+    /// who asks for the status often must not keep them busy.
+    fn may_ask(&self) -> bool {
+        let mut asked = lock(&self.asked);
+        let may = asked.is_none_or(|at| at.elapsed() >= USAGE_EVERY);
+        if may {
+            *asked = Some(Instant::now());
+        }
+        may
+    }
+}
+
+/// What panics with such a lock leaves all as it was.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Feeds the service manager's watchdog as long as everything answers.

@@ -11,6 +11,7 @@
 
 pub mod component;
 pub mod daemon;
+pub mod endpoint;
 pub mod logging;
 pub mod notify;
 pub mod order;

@@ -5,6 +5,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
 use log::{Level, LevelFilter, Record};
@@ -13,6 +14,9 @@ use serde::Serialize;
 /// How much is logged, by the names that the runtimes of this world use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogLevel(LevelFilter);
+
+/// Whether the command line or the environment has said how much is logged.
+static IS_ASKED: AtomicBool = AtomicBool::new(false);
 
 /// It is none of the levels.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,12 +59,15 @@ pub fn start(level: Option<LogLevel>) {
         });
     builder.init();
     log::set_max_level(level.map_or(LevelFilter::Info, |level| level.0));
+    IS_ASKED.store(level.is_some(), Ordering::Relaxed);
     std::panic::set_hook(Box::new(|panic| log::error!("{panic}")));
 }
 
-/// From now on `level` holds.
+/// What the settings say: from now on `level` holds, unless [`start`] was asked for another.
 pub fn settle(level: LogLevel) {
-    log::set_max_level(level.0);
+    if !IS_ASKED.load(Ordering::Relaxed) {
+        log::set_max_level(level.0);
+    }
 }
 
 fn text(record: &Record, time: Timestamp) -> String {

@@ -12,6 +12,7 @@
 pub mod component;
 pub mod daemon;
 pub mod endpoint;
+pub mod link;
 pub mod logging;
 pub mod notify;
 pub mod order;

@@ -1,0 +1,3 @@
+//! Links: each knows the protocol of one orchestrator and decides nothing about modules.
+
+pub mod silverline;

@@ -78,21 +78,29 @@ impl Module {
         Module::of_found(context, name, found)
     }
 
-    /// Finds a module by its name, with its task.
+    /// Finds a module by its name, and looks how it is. To say how a task is, containerd wakes the task's
+    /// shim, so it is asked for that only where the module may not be running.
     ///
     /// # Errors
     /// As [`Module::find`].
-    pub fn find_with_task(
-        context: &Context,
-        name: &str,
-    ) -> Result<(Module, Option<task::Task>), Error> {
+    pub fn find_with_now(context: &Context, name: &str) -> Result<(Module, Now), Error> {
         let name = names::check(name)?;
+        if Files::new(&context.store.module(&name)).is_watched() {
+            let module = Module::find(context, name.as_str())?;
+            let now = match module.running()? {
+                Some(running) => Now::Running(running),
+                None => module.now()?,
+            };
+            return Ok((module, now));
+        }
         let containerd = context.containerd()?;
         let (found, task) = containerd.run("look at a module", async {
             let found = look(containerd, name.as_str());
             try_join(found, task::look(containerd, name.as_str())).await
         })?;
-        Ok((Module::of_found(context, name, found)?, task))
+        let module = Module::of_found(context, name, found)?;
+        let now = module.now_with(task)?;
+        Ok((module, now))
     }
 
     /// Finds a module by its name, and takes the lock of everything that changes it.

@@ -14,6 +14,8 @@ pub mod daemon;
 pub mod endpoint;
 pub mod link;
 pub mod logging;
+pub mod lookup;
+pub mod mqtt;
 pub mod notify;
 pub mod order;
 pub mod plugin;

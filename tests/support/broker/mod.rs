@@ -80,7 +80,7 @@ impl Broker {
         let mut text = format!(
             "per_listener_settings false\nallow_anonymous {}\nlistener {} 127.0.0.1\n\
              persistence true\npersistence_location {}/\nuser root\nlog_dest file {}\n\
-             log_type all\nmax_inflight_messages 0\nmax_queued_messages 0\n",
+             log_type all\nmax_queued_messages 0\nqueue_qos0_messages true\n",
             !options.password,
             port.number,
             root.path().display(),
@@ -244,8 +244,9 @@ impl Broker {
         self.recorders.set(number);
         let name = format!("recorder-{number}");
         let mut command = self.client("mosquitto_sub");
-        // A session that the broker keeps, without a limit for what is on its way.
-        command.args(["-V", "311", "-c", "-i", &name, "-q", "1", "-t", filter]);
+        // A session that the broker keeps. At QoS 0, because who has to answer closes a broken connection
+        // when it can't, and leaves what it has not read.
+        command.args(["-V", "311", "-c", "-i", &name, "-q", "0", "-t", filter]);
         let log = self.log().len();
         let recorder = Recorder::start(command, self.root.path().join(&name));
         self.wait_for_log(log, &format!("Sending SUBACK to {name}"));

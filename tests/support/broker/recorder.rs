@@ -15,8 +15,6 @@ pub struct Message {
     pub topic: String,
     /// Its payload.
     pub payload: Vec<u8>,
-    /// At which QoS it came: that of its publisher, but at most 1.
-    pub qos: u8,
     /// Whether it was kept for later subscribers.
     pub retained: bool,
 }
@@ -73,7 +71,7 @@ impl Recorder {
     pub(super) fn start(mut command: Command, errors: PathBuf) -> Recorder {
         let log = std::fs::File::create(&errors).expect("a file for its complaints");
         let mut child = command
-            .args(["-F", "%q %r %x %t"])
+            .args(["-F", "%r %x %t"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -174,12 +172,11 @@ fn listen(stdout: impl BufRead, shared: &Shared) {
 
 /// Undoes the format.
 fn parse(line: &str) -> Option<Message> {
-    let mut parts = line.splitn(4, ' ');
-    let (qos, retained, digits) = (parts.next()?, parts.next()?, parts.next()?);
+    let mut parts = line.splitn(3, ' ');
+    let (retained, digits) = (parts.next()?, parts.next()?);
     Some(Message {
         topic: parts.next()?.to_owned(),
         payload: bytes(digits)?,
-        qos: qos.parse().ok()?,
         retained: retained == "1",
     })
 }

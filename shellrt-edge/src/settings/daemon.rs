@@ -2,15 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use serde::Deserialize;
+
+use super::table::Table;
 
 /// What the daemon itself is set to, whatever the link.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Daemon {
-    /// The plugins: name and executable (a path, or a name on `PATH`). Default: `containerd` is
-    /// `shellrt-containerd` and `wasm` is `shellrt-wasm`.
+    /// The plugins: name and executable (a path, or a name on `PATH`). `containerd` is
+    /// `shellrt-containerd` and `wasm` is `shellrt-wasm` unless something else is said, and not there where
+    /// null is.
     pub plugins: BTreeMap<String, PathBuf>,
     /// How many plugin processes may answer at the same time. Default 8.
     pub plugins_at_once: usize,
@@ -38,6 +42,23 @@ pub enum OnShutdown {
     Stop,
 }
 
+/// It is neither.
+#[derive(Debug, thiserror::Error)]
+#[error("take \"leave\" or \"stop\"")]
+pub struct BadOnShutdown;
+
+impl FromStr for OnShutdown {
+    type Err = BadOnShutdown;
+
+    fn from_str(word: &str) -> Result<Self, BadOnShutdown> {
+        match word.to_ascii_lowercase().as_str() {
+            "leave" => Ok(OnShutdown::Leave),
+            "stop" => Ok(OnShutdown::Stop),
+            _ => Err(BadOnShutdown),
+        }
+    }
+}
+
 impl Default for Daemon {
     fn default() -> Self {
         let plugins = ["containerd", "wasm"];
@@ -51,4 +72,34 @@ impl Default for Daemon {
             shutdown_timeout_sec: 30,
         }
     }
+}
+
+/// Reads the table `edge`.
+pub(super) fn read(mut table: Table<'_>) -> Daemon {
+    let default = Daemon::default();
+    let mut plugins = default.plugins;
+    let mut own = table.table("plugins");
+    for name in own.keys() {
+        if own.is_null(&name) {
+            plugins.remove(&name);
+        }
+        if let Some(program) = own.text(&name) {
+            plugins.insert(name, program.into());
+        }
+    }
+    let whole = |number: i64| usize::try_from(number).unwrap_or(usize::MAX);
+    let daemon = Daemon {
+        plugins,
+        plugins_at_once: table
+            .whole("plugins_at_once", 1)
+            .map_or(default.plugins_at_once, whole),
+        state_dir: table.text("state_dir").map(PathBuf::from),
+        status: table.text("status"),
+        on_shutdown: table.word("on_shutdown").unwrap_or_default(),
+        shutdown_timeout_sec: table
+            .whole("shutdown_timeout_sec", 0)
+            .map_or(default.shutdown_timeout_sec, |secs| secs.unsigned_abs()),
+    };
+    table.end();
+    daemon
 }

@@ -1,6 +1,7 @@
 //! What the user typed. Each link has its own arguments in its own folder.
 
 use clap::{Parser, Subcommand};
+use shellrt_edge::link::edgeless;
 use shellrt_edge::logging::LogLevel;
 
 const EXIT_STATUS: &str = "\
@@ -40,4 +41,9 @@ pub struct Args {
 
 /// The links, and what there is beside them.
 #[derive(Debug, Subcommand)]
-pub enum Command {}
+pub enum Command {
+    /// Serve functions to an EDGELESS node
+    Edgeless(edgeless::Edgeless),
+    /// Play an EDGELESS node for one function
+    EdgelessCli(edgeless::Cli),
+}

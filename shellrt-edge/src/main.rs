@@ -3,13 +3,6 @@
 //! Parse ([`args`]), log, run the link until it is told to end, exit. A link is added by a variant of
 //! [`args::Command`] and its line in the match below.
 #![forbid(unsafe_code)]
-#![allow(
-    clippy::bind_instead_of_map,
-    dead_code,
-    unreachable_code,
-    unused_imports,
-    reason = "there is no link yet"
-)]
 
 mod args;
 
@@ -18,13 +11,17 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
+use shellrt_edge::link::edgeless;
 use shellrt_edge::logging::{self, LogLevel};
 
 use crate::args::{Args, Command};
 
 fn main() -> ExitCode {
     let Args { log_level, command } = Args::parse();
-    let done = start_log(log_level).and_then(|()| match command {});
+    let done = start_log(log_level).and_then(|()| match command {
+        Command::Edgeless(args) => run(edgeless::run(args)),
+        Command::EdgelessCli(args) => run(edgeless::emulator::run(args)),
+    });
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -15,6 +15,7 @@ mod conversation;
 mod hear;
 mod line;
 mod message;
+mod payload;
 #[cfg(test)]
 mod tests;
 
@@ -31,9 +32,10 @@ use conversation::Conversation;
 pub use conversation::{Answer, Phase, MOST_OPEN};
 pub use line::LONGEST_LINE;
 pub use message::{
-    Call, Cast, Content, Event, FromComponent, Id, Init, Instance, Level, Log, OwnCall, Payload,
-    Problem, State, Target, ToComponent,
+    Call, Cast, Content, Event, FromComponent, Id, Init, Instance, Level, Log, OwnCall, Problem,
+    Target, ToComponent,
 };
+pub use payload::{Payload, State};
 
 /// How many lines wait until they are written.
 const LINES: usize = 64;

@@ -5,6 +5,7 @@
 //! links share, and a type per link.
 
 mod daemon;
+pub mod edgeless;
 mod environment;
 mod files;
 mod format;

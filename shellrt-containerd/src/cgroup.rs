@@ -87,6 +87,20 @@ pub fn memory_kills(dir: &Path) -> u64 {
         .unwrap_or_default()
 }
 
+/// Whether the process `pid` is certainly not frozen; a cgroup that is below a frozen one is frozen too.
+pub fn is_thawed(pid: u32) -> bool {
+    dir(pid, "freezer").is_some_and(|dir| has_thawed(&dir))
+}
+
+fn has_thawed(dir: &Path) -> bool {
+    // v1, then v2, where no controller has this name. In the root of either there is no such file.
+    match fs::read_to_string(dir.join("freezer.state")) {
+        Ok(state) => state.trim() == "THAWED",
+        Err(_) => fs::read_to_string(dir.join("cgroup.events"))
+            .is_ok_and(|events| events.lines().any(|line| line == "frozen 0")),
+    }
+}
+
 /// The directory of the cgroup of a process with `controller`.
 fn dir(pid: u32, controller: &str) -> Option<PathBuf> {
     let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
@@ -114,7 +128,7 @@ fn dir_of(text: &str, controller: &str) -> Option<PathBuf> {
 mod tests {
     use std::path::PathBuf;
 
-    use super::{dir_of, sum_v1, sum_v2};
+    use super::{dir_of, has_thawed, sum_v1, sum_v2};
 
     #[test]
     fn directories_of_both_versions() {
@@ -131,6 +145,24 @@ mod tests {
         let v2 = "0::/shellrt/web\n";
         assert_eq!(dir_of(v2, "memory"), path("/sys/fs/cgroup/shellrt/web"));
         assert_eq!(dir_of("", "memory"), None);
+    }
+
+    #[test]
+    fn the_freezers_of_both_versions() {
+        for (file, text, expected) in [
+            ("freezer.state", "THAWED\n", true),
+            ("freezer.state", "FREEZING\n", false),
+            ("freezer.state", "FROZEN\n", false),
+            ("cgroup.events", "populated 1\nfrozen 0\n", true),
+            ("cgroup.events", "populated 1\nfrozen 1\n", false),
+            // Linux before 5.2.
+            ("cgroup.events", "populated 1\n", false),
+            ("cgroup.procs", "1\n", false),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::write(dir.path().join(file), text).unwrap();
+            assert_eq!(has_thawed(dir.path()), expected, "{file}: {text}");
+        }
     }
 
     #[test]

@@ -47,6 +47,9 @@ pub struct Record {
     pub handling: Handling,
     /// What the link wants to know of it.
     pub note: Value,
+    /// The plugin that may have it; nothing as long as it is being prepared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<String>,
     /// The image that goes with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remove_image: Option<String>,
@@ -56,37 +59,57 @@ pub struct Record {
     /// The link's note of its deletion, once it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted: Option<Value>,
+    /// Whether its end was reported.
+    #[serde(default)]
+    pub ended: bool,
 }
 
 impl Record {
+    /// The record of a module that is ordered and being prepared.
+    pub fn of(order: &Order) -> Record {
+        let spec = &order.spec;
+        Record {
+            id: order.id.clone(),
+            handling: order.handling.clone(),
+            note: order.note.clone(),
+            plugin: None,
+            remove_image: spec.remove_image.then(|| spec.image.image.clone()),
+            confirmed: false,
+            deleted: None,
+            ended: false,
+        }
+    }
+
     /// The record of a module that nothing is remembered of.
     pub fn unknown(id: &str) -> Record {
         Record {
             id: id.to_owned(),
             handling: Handling::default(),
             note: Value::Null,
+            plugin: None,
             remove_image: None,
             confirmed: true,
             deleted: None,
+            ended: false,
         }
     }
 
     /// The order of the module, as far as it is remembered; it is `plugin` that has it.
-    pub fn order(self, plugin: String) -> Order {
+    pub fn order(&self, plugin: &str) -> Order {
         let image = img_pull::Request {
             image: self.remove_image.clone().unwrap_or_default(),
             ..Default::default()
         };
         Order {
-            id: self.id,
+            id: self.id.clone(),
             spec: Spec {
-                plugin,
+                plugin: plugin.to_owned(),
                 remove_image: self.remove_image.is_some(),
                 image,
                 ..Spec::default()
             },
-            handling: self.handling,
-            note: self.note,
+            handling: self.handling.clone(),
+            note: self.note.clone(),
         }
     }
 }
@@ -347,9 +370,11 @@ mod tests {
             id: "m".to_owned(),
             handling: Handling::default(),
             note: serde_json::json!({"name": "hello"}),
+            plugin: Some("wasm".to_owned()),
             remove_image: None,
             confirmed: true,
             deleted: None,
+            ended: false,
         };
         let position = Position {
             time_ns: 1_700_000_000_123_456_789,

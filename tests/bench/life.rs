@@ -1,23 +1,11 @@
 //! The whole life of a container that does nothing.
 
 use serde_json::json;
-use tests::image::Image;
-use tests::registry::{self, Registry};
-use tests::shellrt::Shellrt;
 
-use super::measure::{finish, Side};
+use super::measure::{busybox, finish, Side};
 use super::report::Report;
 
 const ROUNDS: usize = 30;
-
-/// A daemon that has an image of busybox, and the image's reference.
-pub fn busybox() -> Option<(Shellrt, String)> {
-    let shellrt = Shellrt::start()?;
-    let registry = Registry::start(&registry::Options::default())?;
-    let image = Image::busybox().push(&registry, "busybox", "1");
-    shellrt.pull(&image);
-    Some((shellrt, image))
-}
 
 /// Measures it.
 pub fn measure(report: &mut Report) {

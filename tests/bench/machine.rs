@@ -1,6 +1,7 @@
 //! Where it was measured.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 /// A paragraph about this machine and the peers that are installed on it.
@@ -37,9 +38,24 @@ pub fn description() -> String {
         "Machine: {model}, {cores} cores, {} GiB, Linux {}, state on {}; load at the begin {load}. Peers: {}.",
         memory.unwrap_or_default() >> 20,
         kernel.trim(),
-        first_line("stat", "--file-system --format=%T /tmp"),
+        file_system(Path::new("/tmp")),
         peers.join("; ")
     )
+}
+
+/// The type of the file system that `path` lies on. statfs(2) has one number for ext2, ext3 and ext4.
+fn file_system(path: &Path) -> String {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let found = mounts.lines().filter_map(|line| {
+        // Some optional fields end with a hyphen; the mount point is the fifth.
+        let (mount, what) = line.split_once(" - ")?;
+        let point = Path::new(mount.split(' ').nth(4)?);
+        let depth = point.components().count();
+        path.starts_with(point).then_some((depth, what))
+    });
+    // Of mounts in one place the last one is seen.
+    let (_, what) = found.max_by_key(|(depth, _)| *depth).unwrap_or_default();
+    what.split(' ').next().unwrap_or_default().to_owned()
 }
 
 fn first_line(program: &str, arguments: &str) -> String {

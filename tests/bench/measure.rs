@@ -1,8 +1,12 @@
-//! Two sides in turns, and what is said of their times.
+//! Two sides in turns, what is said of their times, and what both begin with.
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 use std::time::Instant;
+
+use tests::image::Image;
+use tests::registry::{self, Registry};
+use tests::shellrt::Shellrt;
 
 /// One side of a comparison.
 pub struct Side<'a> {
@@ -131,4 +135,13 @@ pub fn finish(command: &mut Command, input: &str) -> Output {
 /// The same, and what it printed.
 pub fn printed(command: &mut Command, input: &str) -> String {
     String::from_utf8(finish(command, input).stdout).unwrap()
+}
+
+/// A daemon that has an image of busybox, and the image's reference.
+pub fn busybox() -> Option<(Shellrt, String)> {
+    let shellrt = Shellrt::start()?;
+    let registry = Registry::start(&registry::Options::default())?;
+    let image = Image::busybox().push(&registry, "busybox", "1");
+    shellrt.pull(&image);
+    Some((shellrt, image))
 }

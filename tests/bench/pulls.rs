@@ -4,9 +4,9 @@ use std::cell::RefCell;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::rc::Rc;
 
 use serde_json::json;
+use tempfile::TempDir;
 use tests::image::Compression;
 use tests::registry::{self, Registry};
 use tests::shellrt::Shellrt;
@@ -31,6 +31,7 @@ pub fn measure(report: &mut Report) {
     let dir = tempfile::tempdir().expect("a directory");
     scatter(dir.path());
     let podman = RefCell::new(Podman::new_in(dir.path()));
+    let unpacked = RefCell::new(None);
     let snapshots = "root/io.containerd.snapshotter.v1.overlayfs/snapshots";
     scatter(&shellrt.containerd.folder().join(snapshots));
     let tars = Tars::make();
@@ -67,7 +68,7 @@ pub fn measure(report: &mut Report) {
             None,
             ROUNDS,
             &mut ours(&shellrt, &image.reference),
-            &mut by_tar(dir.path(), &image),
+            &mut by_tar(&unpacked, dir.path(), &image),
         );
         again(report, &shellrt, &image.reference, &name);
         if compression == Compression::Gzip {
@@ -179,13 +180,11 @@ fn by_podman<'a>(podman: &'a RefCell<Podman>, dir: &'a Path, image: &'a str) -> 
 }
 
 /// The floor: the layers lie here already, nothing is verified and nothing is kept but the files.
-fn by_tar<'a>(dir: &'a Path, image: &'a Large) -> Side<'a> {
-    let tree = Rc::new(RefCell::new(None));
-    let anew = Rc::clone(&tree);
+fn by_tar<'a>(tree: &'a RefCell<Option<TempDir>>, dir: &'a Path, image: &'a Large) -> Side<'a> {
     Side::prepared(
         "GNU tar of the layers",
         move || {
-            *anew.borrow_mut() = Some(tempfile::tempdir_in(dir).unwrap());
+            *tree.borrow_mut() = Some(tempfile::tempdir_in(dir).unwrap());
             rest(dir);
         },
         move || {

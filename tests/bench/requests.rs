@@ -6,8 +6,7 @@ use serde_json::{json, Value};
 use tests::shellrt::Shellrt;
 
 use super::floor;
-use super::life::busybox;
-use super::measure::{printed, Side};
+use super::measure::{busybox, printed, Side};
 use super::report::Report;
 
 const ROUNDS: usize = 200;

@@ -2,6 +2,7 @@
 //! `containerd_images.rs`.
 
 use serde_json::json;
+use tests::plugin::until;
 
 use super::{assert_nothing_left, remove, run_forever, setup};
 
@@ -58,5 +59,32 @@ fn modules_and_containers_of_others_are_left_alone() {
     let said = ["tasks", "exec", "--exec-id", "1", "ours", "echo", "hello"];
     assert_eq!(shellrt.containerd.ctr(&said), "hello\n");
     remove(&shellrt, "ours");
+    assert_nothing_left(&shellrt);
+}
+
+#[test]
+fn a_task_that_ctr_has_started_runs() {
+    let Some((shellrt, _registry, image)) = setup() else {
+        return;
+    };
+    run_forever(&shellrt, "a", &image, json!({}));
+    shellrt.ok(&json!({"_type": "stop", "name": "a", "timeout": 10}));
+    let ended = shellrt.module("status", "a");
+    // What is left of the run's task goes in the background.
+    until("ctr can start it", || {
+        let start = ["tasks", "start", "-d", "--null-io", "a"];
+        let started = shellrt.containerd.ctr_command(&start).output().unwrap();
+        started.status.success()
+    });
+    let status = shellrt.module("status", "a");
+    assert_eq!(status["state"], "running", "{status}");
+    let tasks = shellrt.containerd.ctr(&["tasks", "ls"]);
+    assert!(
+        tasks.contains(&format!(" {} ", status["pid"])),
+        "{status}: {tasks}"
+    );
+    shellrt.containerd.ctr(&["tasks", "rm", "-f", "a"]);
+    assert_eq!(shellrt.module("status", "a"), ended);
+    remove(&shellrt, "a");
     assert_nothing_left(&shellrt);
 }

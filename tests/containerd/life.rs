@@ -1,11 +1,16 @@
 //! Modules whose daemon, shim or monitor goes away.
 
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+
 use rustix::process::Signal;
 use serde_json::{json, Value};
 use tests::plugin::{signal, until};
 use tests::shellrt::Shellrt;
 
-use super::{assert_nothing_left, remove, run_forever, setup, TICKS};
+use super::{assert_nothing_left, is_up, remove, run_forever, setup, FOREVER, TICKS};
 
 /// The numbers that a module of [`TICKS`] has written: each is there, and each once.
 fn ticks(shellrt: &Shellrt, name: &str) -> usize {
@@ -91,6 +96,73 @@ fn who_follows_goes_on_while_the_daemon_is_away() {
     (0..20).for_each(|_| next(&mut follow));
     shellrt.ok(&json!({"_type": "stop", "name": "a", "timeout": 0}));
     follow.rest();
+    remove(&shellrt, "a");
+    assert_nothing_left(&shellrt);
+}
+
+/// The file of the module's last run.
+fn run_file(shellrt: &Shellrt, name: &str) -> PathBuf {
+    // There is one daemon, under an id of its own.
+    let mut daemons = std::fs::read_dir(shellrt.root()).unwrap();
+    let state = daemons.next().unwrap().unwrap().path();
+    let namespace = state.join(shellrt.containerd.namespace());
+    namespace.join("modules").join(name).join("run.json")
+}
+
+/// Hands on what clients of `listener` and the daemon at `daemon` say. When the file `until` appears,
+/// whoever is connected is heard no longer.
+fn cut_off(listener: UnixListener, daemon: PathBuf, until: PathBuf) {
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let (mut client, mut daemon) = (client.unwrap(), UnixStream::connect(&daemon).unwrap());
+            let (mut answers, mut asker) =
+                (daemon.try_clone().unwrap(), client.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut answers, &mut asker));
+            let (until, came_late) = (until.clone(), until.exists());
+            std::thread::spawn(move || {
+                let mut chunk = [0; 4096];
+                while let Ok(length @ 1..) = client.read(&mut chunk) {
+                    if came_late || !until.exists() {
+                        daemon.write_all(&chunk[..length]).unwrap();
+                    }
+                }
+                let _ = daemon.shutdown(Shutdown::Both);
+            });
+        }
+    });
+}
+
+#[test]
+fn what_was_made_and_never_began_does_not_run() {
+    let Some((mut shellrt, _registry, image)) = setup() else {
+        return;
+    };
+    let daemon = shellrt.containerd.address();
+    let socket = shellrt.files().join("cut-off.sock");
+    let until_run = shellrt.files().join("until");
+    shellrt.set("CONTAINERD_ADDRESS", &socket);
+    cut_off(
+        UnixListener::bind(&socket).unwrap(),
+        daemon,
+        until_run.clone(),
+    );
+    shellrt.create("a", &image, json!({"command": ["sh", "-c", FOREVER]}));
+    let before = shellrt.module("status", "a");
+    // The run is written when its first process exists, and its program is let go only then.
+    let run = run_file(&shellrt, "a");
+    std::os::unix::fs::symlink(&run, until_run).unwrap();
+    let start = shellrt.open(&json!({"_type": "start", "name": "a"}));
+    until("the run is written", || run.exists());
+    assert_eq!(shellrt.module("status", "a"), before);
+    // Who starts it is killed; the process that waits for its program stays.
+    for pid in find(&shellrt, " start a:") {
+        signal(pid, Signal::KILL);
+    }
+    start.finish();
+    assert_eq!(shellrt.module("status", "a"), before);
+    shellrt.module("start", "a");
+    is_up(&shellrt, "a", 1);
+    assert_eq!(shellrt.module("status", "a")["state"], "running");
     remove(&shellrt, "a");
     assert_nothing_left(&shellrt);
 }
@@ -189,7 +261,7 @@ fn what_others_have_taken_away_is_no_reason_to_fail() {
 }
 
 #[test]
-fn a_frozen_module_is_paused_and_can_be_stopped() {
+fn a_frozen_module_is_paused_until_it_is_thawed_and_can_be_stopped() {
     let Some((shellrt, _registry, image)) = setup() else {
         return;
     };
@@ -200,6 +272,10 @@ fn a_frozen_module_is_paused_and_can_be_stopped() {
     assert_eq!(status["state"], "paused", "{status}");
     let list = shellrt.ok(&json!({"_type": "list", "details": true}));
     assert_eq!(list["details"]["a"]["state"], "paused", "{list}");
+    shellrt.containerd.ctr(&["tasks", "resume", "a"]);
+    let status = shellrt.module("status", "a");
+    assert_eq!(status["state"], "running", "{status}");
+    shellrt.containerd.ctr(&["tasks", "pause", "a"]);
     shellrt.ok(&json!({"_type": "stop", "name": "a", "timeout": 10}));
     assert_eq!(shellrt.module("status", "a")["exit_code"], 143);
     shellrt.module("start", "a");

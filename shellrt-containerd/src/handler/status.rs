@@ -13,8 +13,8 @@ pub fn handle(context: &Context, request: Request) -> Result<Response, Error> {
     match cri::Module::find(context, &name)? {
         Some(module) => module.status(),
         None => {
-            let (module, task) = Module::find_with_task(context, &name)?;
-            Ok(module.describe(module.now_with(task)?))
+            let (module, now) = Module::find_with_now(context, &name)?;
+            Ok(module.describe(now))
         }
     }
 }

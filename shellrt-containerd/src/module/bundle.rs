@@ -16,13 +16,15 @@ use crate::error::Error;
 const TASKS: &str = "io.containerd.runtime.v2.task";
 
 /// Whether `error` says that the runtime or containerd has something of the module's task that the other
-/// one does not know of, or that the shim which was to make the task went away: that of a task that was
-/// broken off is used again while it is still there.
+/// one does not know of; or that the shim which was to make the task went away: that of a task that was
+/// broken off is used again while it is still there; or that the task's directory did: containerd 1.6 was
+/// late with removing that of the one before.
 pub fn is_left(error: &Error) -> bool {
     match error {
         Error::Runtime { source, .. } => {
             source.words.contains("already exists")
                 || source.words.contains(": file exists")
+                || source.words.contains("log.json: no such file")
                 || error.is_shim_gone()
         }
         _ => false,

@@ -4,7 +4,8 @@
 //! run.json, end.json      its last run, and how that ended
 //! run.lock                held while one of the two is written
 //! task.lock               held while its task is made or deleted
-//! attempt                 the number of the last start, whether a run came of it or not
+//! attempt                 the number of the last start, whether a run came of it or not, and behind it
+//!                         "began" where its program did
 //! monitor.json            what its own process has to know
 //! monitor.lock            held by its own process, from before its start until its end
 //! health.json             what the checks of its last run have said
@@ -84,14 +85,30 @@ impl Files {
     /// then nothing of that start is left.
     pub fn attempt(&self) -> Option<u64> {
         let text = std::fs::read_to_string(self.attempt_file()).ok()?;
-        text.parse().ok()
+        text.split(' ').next()?.parse().ok()
     }
 
     /// Writes the number of a start. Nothing of it outlives a reboot, so it need not be on the disk.
     pub fn write_attempt(&self, number: u64) -> Result<(), Error> {
+        self.note_attempt(&number.to_string())
+    }
+
+    /// Writes that the program of the last start began, and that its number is this.
+    pub fn write_begun(&self, number: u64) -> Result<(), Error> {
+        self.note_attempt(&begun(number))
+    }
+
+    fn note_attempt(&self, text: &str) -> Result<(), Error> {
         let path = self.attempt_file();
-        let written = std::fs::write(&path, number.to_string());
+        let written = std::fs::write(&path, text);
         written.map_err(|source| Error::file("write", &path, source))
+    }
+
+    /// Whether the last start was number `number`, and its program began. Where that could not be written
+    /// it is false too.
+    pub fn has_begun(&self, number: u64) -> bool {
+        let text = std::fs::read_to_string(self.attempt_file());
+        text.is_ok_and(|text| text == begun(number))
     }
 
     fn attempt_file(&self) -> PathBuf {
@@ -211,4 +228,9 @@ impl Files {
     pub fn volumes(&self) -> PathBuf {
         self.dir.join("volumes")
     }
+}
+
+/// What is written of a start whose program began.
+fn begun(number: u64) -> String {
+    format!("{number} began")
 }

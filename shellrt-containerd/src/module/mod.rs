@@ -20,7 +20,6 @@ pub mod stop;
 pub mod task;
 mod wait;
 
-use std::collections::HashMap;
 use std::fs;
 use std::time::Instant;
 
@@ -79,21 +78,29 @@ impl Module {
         Module::of_found(context, name, found)
     }
 
-    /// Finds a module by its name, with its task.
+    /// Finds a module by its name, and looks how it is. To say how a task is, containerd wakes the task's
+    /// shim, so it is asked for that only where the module may not be running.
     ///
     /// # Errors
     /// As [`Module::find`].
-    pub fn find_with_task(
-        context: &Context,
-        name: &str,
-    ) -> Result<(Module, Option<task::Task>), Error> {
+    pub fn find_with_now(context: &Context, name: &str) -> Result<(Module, Now), Error> {
         let name = names::check(name)?;
+        if Files::new(&context.store.module(&name)).is_watched() {
+            let module = Module::find(context, name.as_str())?;
+            let now = match module.running()? {
+                Some(running) => Now::Running(running),
+                None => module.now()?,
+            };
+            return Ok((module, now));
+        }
         let containerd = context.containerd()?;
         let (found, task) = containerd.run("look at a module", async {
             let found = look(containerd, name.as_str());
             try_join(found, task::look(containerd, name.as_str())).await
         })?;
-        Ok((Module::of_found(context, name, found)?, task))
+        let module = Module::of_found(context, name, found)?;
+        let now = module.now_with(task)?;
+        Ok((module, now))
     }
 
     /// Finds a module by its name, and takes the lock of everything that changes it.
@@ -118,18 +125,6 @@ impl Module {
                 Err(error)
             }
         }
-    }
-
-    /// The modules of all containers of ours, sorted by their names.
-    fn of_all(context: &Context, found: Vec<api::Container>) -> Result<Vec<Module>, Error> {
-        let containerd = context.containerd()?;
-        let mut modules = Vec::new();
-        for container in found {
-            let name = names::check(&container.id)?;
-            modules.push(Module::of(context, containerd, name, container)?);
-        }
-        modules.sort_by(|one, other| one.name.as_str().cmp(other.name.as_str()));
-        Ok(modules)
     }
 
     fn of_found(
@@ -259,30 +254,27 @@ pub fn remove_snapshot(containerd: &Containerd, snapshotter: &str, key: &str) ->
     known(removed).map(drop)
 }
 
-/// All modules, each with its task. containerd would look at one task after the other; asked for each, it
+/// All modules in no order, each with its task. containerd would look at one task after the other; asked for each, it
 /// looks at all of them at once, and a shim that does not answer holds up no other one.
 ///
 /// # Errors
 /// [`Error::Runtime`].
 pub fn all_with_tasks(context: &Context) -> Result<Vec<(Module, Option<task::Task>)>, Error> {
     let containerd = context.containerd()?;
-    let (found, mut tasks) = containerd.run("list the modules", async {
+    let (found, tasks) = containerd.run("list the modules", async {
         let found = list(containerd).await?;
-        let tasks = found.iter().map(|container| async {
-            let task = task::look(containerd, &container.id).await?;
-            Ok::<_, Error>((container.id.clone(), task))
-        });
-        let tasks: HashMap<String, Option<task::Task>> =
-            try_join_all(tasks).await?.into_iter().collect();
+        let looks = found.iter().map(|it| task::look(containerd, &it.id));
+        let tasks = try_join_all(looks).await?;
         Ok((found, tasks))
     })?;
-    let modules = Module::of_all(context, found)?.into_iter();
-    Ok(modules
-        .map(|module| {
-            let task = tasks.remove(module.name.as_str()).flatten();
-            (module, task)
-        })
-        .collect())
+    let modules = found.into_iter().map(|container| {
+        let name = names::check(&container.id)?;
+        Module::of(context, containerd, name, container)
+    });
+    let with_tasks = modules.zip(tasks);
+    with_tasks
+        .map(|(module, task)| Ok((module?, task)))
+        .collect()
 }
 
 /// Looks at all modules. By that an end is written that nobody has written down, and what is to be

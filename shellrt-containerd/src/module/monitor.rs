@@ -23,7 +23,6 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use rustix::fs::{Mode, OFlags};
-use rustix::process::{pidfd_open, Pid, PidfdFlags};
 use shellrt_api::v0::logs::Stream;
 use shellrt_plugin::attach::Listeners;
 use shellrt_plugin::file;
@@ -342,8 +341,7 @@ impl Monitor {
         if self.init.is_none() {
             let run = self.files.run().ok().flatten();
             if let Some(run) = run.filter(|run| run.number == self.number) {
-                let pid = i32::try_from(run.init.pid).ok().and_then(Pid::from_raw);
-                let process = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+                let process = run.init.watch().ok().flatten();
                 self.init = Some((run.init, process));
             }
         }
@@ -351,8 +349,7 @@ impl Monitor {
             return;
         };
         let has_ended = match process {
-            // The descriptor was opened by a number that may be another's by then.
-            Some(process) => is_readable(process) || !init.is_alive(),
+            Some(process) => is_readable(process),
             None => !init.is_alive(),
         };
         if has_ended && self.ended.is_none() {

@@ -148,7 +148,12 @@ fn run(module: &Module, number: u64, streams: Streams, again: &Again) -> Result<
     module.files.sync_during(|| {
         containerd.call("start the task", containerd.tasks().start(request))?;
         Ok(())
-    })
+    })?;
+    if let Err(error) = module.files.write_begun(number) {
+        // It runs; whoever asks how it is asks containerd then.
+        log::warn!("{error}");
+    }
+    Ok(())
 }
 
 /// The mounts of its root file system.

@@ -9,6 +9,7 @@ use shellrt_plugin::lock::Lock;
 use super::record::{Ended, Run};
 use super::task::{self, Phase, Task};
 use super::{end, restart, Module};
+use crate::cgroup;
 use crate::error::Error;
 use crate::network::{self, Joined};
 
@@ -117,6 +118,27 @@ impl Module {
                 _ => Ok(Now::Created),
             },
         }
+    }
+
+    /// How the module runs, where that is certain without its task: its run began, it has not ended, and
+    /// its first process lives and is not frozen. The caller has seen before that it is watched; then no
+    /// other start has come since the one that is written last.
+    ///
+    /// # Errors
+    /// What can't be read.
+    pub fn running(&self) -> Result<Option<Running>, Error> {
+        let Some(run) = self.files.run()? else {
+            return Ok(None);
+        };
+        let is_certain = self.files.has_begun(run.number)
+            && self.end_of(&run)?.is_none()
+            && run.init.is_alive()
+            && cgroup::is_thawed(run.init.pid);
+        Ok(is_certain.then_some(Running {
+            pid: run.init.pid,
+            paused: false,
+            run: Some(run),
+        }))
     }
 
     /// The end of the last run is written. If the module is to be started again, somebody is at it, or

@@ -1,22 +1,33 @@
 //! The beginning of a module's life: from the order to the running module.
 
+use std::sync::Arc;
+
 use shellrt_api::v0::logs::Stream;
 use shellrt_api::v0::{attach, start, Code};
 
 use super::life::{Break, Life};
+use super::table::Request;
 use super::{Link, Stage};
 use crate::order::{Failure, Reason, Step};
 use crate::plugin::Error;
+use crate::store::Record;
 
 impl<L: Link> Life<L> {
     /// From the order to the running module.
     pub(super) async fn begin(&mut self) -> Result<Reason, Break> {
-        let link = std::sync::Arc::clone(&self.context.link);
+        // From here on it is not forgotten, whatever kills the daemon.
+        self.remember(|_| {}).await;
+        let link = Arc::clone(&self.context.link);
         let mut order = self.order.clone();
         let prepared = self.unless_unwanted(link.prepare(&mut order)).await?;
         prepared.map_err(Break::Failed)?;
         self.order = order;
-        self.remember(None, false);
+        let shown = Request::Prepared(self.number, Box::new(self.order.clone()));
+        // Where the supervisor is gone, nobody looks any more.
+        let _ = self.requests.send(shown).await;
+        let mut record = Record::of(&self.order);
+        record.plugin = Some(self.order.spec.plugin.clone());
+        self.remember(|old| *old = record).await;
         self.create().await?;
         self.start().await?;
         Ok(Reason::Itself)
@@ -25,25 +36,36 @@ impl<L: Link> Life<L> {
     async fn create(&mut self) -> Result<(), Break> {
         let plugins = self.context.plugins.clone();
         let plugin = self.order.spec.plugin.clone();
-        let request = self.order.create(&self.context.owner);
-        let created = plugins.call(&plugin, request.clone());
-        let mut created = self.unless_unwanted(created).await?;
+        let mut created = self.create_once().await?;
         if has_code(&created, Code::IMAGE_NOT_FOUND) {
             let image = self.order.spec.image.clone();
             log::info!("module {:?} waits for {}", self.order.id, image.image);
+            self.has_image = true;
             let pulled = self.unless_unwanted(plugins.pull(&plugin, image)).await?;
             pulled.map_err(|error| failed(Step::Pull, &error))?;
-            let again = plugins.call(&plugin, request.clone());
-            created = self.unless_unwanted(again).await?;
+            created = self.create_once().await?;
         }
-        if has_code(&created, Code::MODULE_EXISTS) && self.is_ours().await {
+        if has_code(&created, Code::MODULE_EXISTS) && self.is_made {
             // Somebody was killed before this life began.
             self.remove_module().await;
-            created = plugins.call(&plugin, request).await;
+            created = self.create_once().await?;
         }
-        created
-            .map(drop)
-            .map_err(|error| failed(Step::Create, &error))
+        created.map_err(|error| failed(Step::Create, &error))
+    }
+
+    /// Creates it. That is never left before it is answered: who removes a module that is just being made
+    /// removes nothing.
+    async fn create_once(&mut self) -> Result<Result<(), Error>, Break> {
+        self.unwanted()?;
+        let created = self.call(self.order.create(&self.context.owner)).await;
+        self.is_made = match &created {
+            Ok(_) => true,
+            // There may be one of the same name that is somebody else's, or a plugin has died too late.
+            Err(_) => self.is_ours().await,
+        };
+        self.has_image |= self.is_made;
+        self.unwanted()?;
+        Ok(created.map(drop))
     }
 
     /// Whether the module of this name is one of the same owner and id.
@@ -78,7 +100,7 @@ impl<L: Link> Life<L> {
         if !self.report(|link, order| link.started(order)).await {
             return Err(Break::Left);
         }
-        self.remember(None, true);
+        self.remember(|record| record.confirmed = true).await;
         Ok(())
     }
 

@@ -1,22 +1,18 @@
 //! A module's life, from the order to its removal, read from top to bottom.
 //!
-//! Whatever kills the daemon, the module and its record stay until its end was reported, so the next
-//! daemon goes on where this one was.
+//! Whatever kills the daemon, the module or at least its record stays until its end was reported, so the
+//! next daemon goes on where this one was.
 
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
-use serde_json::Value;
-use shellrt_api::v0::status::State;
-use shellrt_api::v0::{status, top, Code};
-use tokio::sync::{mpsc, watch};
-use tokio::time::sleep;
+use shellrt_api::v0::{status, Message};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::table::{Request, Wish};
 use super::{Context, Link, Stage};
-use crate::order::{End, Failure, Order, Reason};
+use crate::order::{End, Failure, Order, Reason, Step};
 use crate::plugin::Error;
-use crate::policy::{self, Idleness};
 use crate::store::Record;
 
 /// How many messages for a module's stdin wait at most.
@@ -27,19 +23,17 @@ pub enum Begin {
     /// It was ordered.
     New,
     /// It was there when the daemon started.
-    Found(Found),
-    /// It was there, and nobody wants it.
-    Remove,
-}
-
-/// A module that was there when the daemon started.
-pub struct Found {
-    /// Whether it was ever started.
-    pub was_started: bool,
-    /// Whether it was reported that it runs.
-    pub was_confirmed: bool,
-    /// Its deletion was asked for, with this note.
-    pub deleted: Option<Value>,
+    Found {
+        /// Whether it was ever started.
+        was_started: bool,
+    },
+    /// It is remembered and was not there when the daemon started.
+    Lost,
+    /// Nobody wants to hear of it any more.
+    Remove {
+        /// Whether it was there when the daemon started.
+        is_there: bool,
+    },
 }
 
 /// One life.
@@ -48,8 +42,14 @@ pub struct Life<L> {
     pub(super) requests: mpsc::Sender<Request>,
     pub(super) number: u64,
     pub(super) order: Order,
+    /// What is remembered of it.
+    pub(super) record: Mutex<Record>,
     pub(super) wishes: watch::Receiver<Option<Wish>>,
     pub(super) inputs: mpsc::Receiver<Bytes>,
+    /// Whether there may be a module of this life. Never remove one of the same name that is another's.
+    pub(super) is_made: bool,
+    /// Whether an image may have been pulled for it.
+    pub(super) has_image: bool,
 }
 
 /// Why a life stops in the middle.
@@ -62,6 +62,9 @@ pub(super) enum Break {
     Left,
 }
 
+/// What the link hears last of a module, before that it is gone.
+type Last = Result<End, Failure>;
+
 impl<L: Link> Life<L> {
     pub(super) async fn run(mut self, begin: Begin) {
         self.lead(begin).await;
@@ -73,65 +76,78 @@ impl<L: Link> Life<L> {
     async fn lead(&mut self, begin: Begin) {
         let begun = match begin {
             Begin::New => self.begin().await,
-            Begin::Found(found) => self.go_on(found).await,
-            Begin::Remove => {
-                log::info!("module {:?} is nobody's and is removed", self.order.id);
-                return self.remove().await;
+            Begin::Found { was_started } => self.go_on(was_started).await,
+            Begin::Lost => Err(self.lost()),
+            Begin::Remove { .. } => {
+                log::info!("module {:?} is not wanted and is removed", self.order.id);
+                if self.remove().await {
+                    self.forget().await;
+                }
+                return;
             }
         };
         let ended = match begun {
             Ok(reason) => self.attend(reason).await,
             Err(broken) => Err(broken),
         };
-        match ended {
-            Ok(end) => {
-                self.stage(Stage::Ended).await;
-                log::info!("module {:?} has ended: {}", self.order.id, words(&end));
-                if !self.report(|link, order| link.ended(order, &end)).await {
-                    return;
-                }
-            }
-            Err(Break::Failed(failure)) => {
-                self.stage(Stage::Ended).await;
-                log::warn!(
-                    "module {:?} can't be started: {}",
-                    self.order.id,
-                    failure.message
-                );
-                // So that nothing is left when the orchestrator hears of it.
-                self.remove().await;
-                self.report(|link, order| link.failed(order, &failure))
-                    .await;
-                return;
-            }
+        let (has_run, mut last) = match ended {
+            Ok(end) => (true, Ok(end)),
+            Err(Break::Failed(failure)) => (false, Err(failure)),
             Err(Break::Unwanted(reason)) => {
-                self.stage(Stage::Ended).await;
-                let end = End {
-                    status: None,
-                    reason,
-                };
-                self.remove().await;
-                self.report(|link, order| link.ended(order, &end)).await;
-                return;
+                let status = None;
+                (false, Ok(End { status, reason }))
             }
             Err(Break::Left) => return,
+        };
+        if let Some(deleted) = self.over().await {
+            // Who has deleted it waits for an answer to that, whatever became of it meanwhile.
+            last = match last {
+                Ok(end) => Ok(End {
+                    reason: deleted,
+                    ..end
+                }),
+                Err(_) => Ok(End {
+                    status: None,
+                    reason: deleted,
+                }),
+            };
         }
-        self.remove().await;
+        if !has_run {
+            if let Ok(End {
+                reason: Reason::Deleted(note),
+                ..
+            }) = &last
+            {
+                // The next daemon must not start what this one was told to remove.
+                let note = note.clone();
+                self.remember(|record| record.deleted = Some(note)).await;
+            }
+            // Of what never ran nothing is left when the orchestrator hears of it.
+            if !self.remove().await {
+                return;
+            }
+        }
+        if !self.tell(&last).await {
+            return;
+        }
+        if has_run {
+            self.remember(|record| record.ended = true).await;
+            if !self.remove().await {
+                return;
+            }
+        }
+        self.forget().await;
     }
 
     /// From the module that was there. Answers why it should end.
-    async fn go_on(&mut self, found: Found) -> Result<Reason, Break> {
-        let Found {
-            was_started,
-            was_confirmed,
-            deleted,
-        } = found;
+    async fn go_on(&mut self, was_started: bool) -> Result<Reason, Break> {
+        let (was_confirmed, deleted) = {
+            let record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+            (record.confirmed, record.deleted.clone())
+        };
         match (deleted, was_started) {
-            (Some(note), true) => {
-                let reason = Reason::Deleted(note);
-                self.stop(&reason).await?;
-                return Ok(reason);
-            }
+            // What was asked for is done while it is attended to.
+            (Some(note), true) => return Ok(Reason::Deleted(note)),
             (Some(note), false) => return Err(Break::Unwanted(Reason::Deleted(note))),
             (None, false) => self.start().await?,
             (None, true) => {
@@ -144,104 +160,37 @@ impl<L: Link> Life<L> {
         Ok(Reason::Itself)
     }
 
-    /// Until the module has ended and all its output was reported.
-    async fn attend(&mut self, mut reason: Reason) -> Result<End, Break> {
-        let mut failures = 0;
-        loop {
-            let looked = self.follow_to_the_end(&mut reason).await?;
-            match looked {
-                Ok(status) if is_over(&status) => {
-                    return Ok(End {
-                        status: Some(status),
-                        reason,
-                    })
-                }
-                Ok(_) => failures = 1,
-                Err(error) if error.code() == Some(Code::MODULE_NOT_FOUND) => {
-                    return Ok(End {
-                        status: None,
-                        reason,
-                    })
-                }
-                Err(error) => {
-                    failures += 1;
-                    log::warn!("module {:?}: {}", self.order.id, error.chain());
-                }
+    /// What is to be said of a module that was not found again.
+    fn lost(&self) -> Break {
+        let record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&record.deleted, record.confirmed) {
+            (Some(note), _) => Break::Unwanted(Reason::Deleted(note.clone())),
+            (None, true) => Break::Unwanted(Reason::Itself),
+            (None, false) => Break::Failed(Failure {
+                step: Step::Create,
+                message: "the daemon ended before it had begun".to_owned(),
+            }),
+        }
+    }
+
+    /// Reports the last of it, and answers whether that was done before the daemon goes away.
+    async fn tell(&self, last: &Last) -> bool {
+        let id = &self.order.id;
+        match last {
+            Ok(end) => {
+                log::info!("module {id:?} has ended: {}", words(end));
+                self.report(|link, order| link.ended(order, end)).await
             }
-            // Its log broke off, or its plugin does not answer now.
-            let mut wishes = self.wishes.clone();
-            // What is wished already is done.
-            wishes.mark_unchanged();
-            tokio::select! {
-                () = sleep(policy::pause(failures)) => {}
-                Ok(()) = wishes.changed() => {}
+            Err(failure) => {
+                log::warn!("module {id:?} can't be started: {}", failure.message);
+                self.report(|link, order| link.failed(order, failure)).await
             }
         }
     }
 
-    /// Follows the log until it ends, and does meanwhile what is wished. Answers how the module is then.
-    async fn follow_to_the_end(
-        &mut self,
-        reason: &mut Reason,
-    ) -> Result<Result<status::Response, Error>, Break> {
-        let mut wishes = self.wishes.clone();
-        let mut wished = wishes.borrow_and_update().clone();
-        let idle = self.order.handling.idle.clone();
-        let mut inputs = std::mem::replace(&mut self.inputs, mpsc::channel(1).1);
-        let result = {
-            let followed = self.follow();
-            tokio::pin!(followed);
-            let fed = self.feed(&mut inputs);
-            tokio::pin!(fed);
-            let bored = async {
-                match &idle {
-                    Some(rule) => self.idle(rule).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::pin!(bored);
-            let mut is_bored = false;
-            loop {
-                match wished.take() {
-                    Some(Wish::Leave) => break Err(Break::Left),
-                    Some(Wish::End(why)) if *reason == Reason::Itself => {
-                        *reason = why;
-                        // What it writes meanwhile waits in its log, which ends by that.
-                        self.stop(reason).await?;
-                    }
-                    Some(Wish::End(_)) | None => {}
-                }
-                tokio::select! {
-                    () = &mut followed => break Ok(()),
-                    () = &mut fed => {}
-                    Ok(()) = wishes.changed() => wished = wishes.borrow_and_update().clone(),
-                    () = &mut bored, if !is_bored => {
-                        is_bored = true;
-                        log::info!("module {:?} is idle", self.order.id);
-                        wished = Some(Wish::End(Reason::Idle));
-                    }
-                }
-            }
-        };
-        self.inputs = inputs;
-        result?;
-        Ok(self.look().await)
-    }
-
-    /// Returns when the module has been idle for too long.
-    async fn idle(&self, rule: &policy::IdleRule) {
-        let epoch = Instant::now();
-        let mut idleness = Idleness::default();
-        loop {
-            let request = top::Request {
-                name: self.order.name(),
-            };
-            let look = self.call(request).await.ok();
-            if idleness.is_over(rule, look, epoch.elapsed()) {
-                return;
-            }
-            sleep(Duration::from_secs(rule.check_interval_sec.max(1))).await;
-        }
+    async fn forget(&self) {
+        self.context.link.gone(&self.order).await;
+        self.context.modules.forget(&self.order.name());
     }
 
     pub(super) async fn look(&self) -> Result<status::Response, Error> {
@@ -253,11 +202,24 @@ impl<L: Link> Life<L> {
 
     pub(super) async fn call<M>(&self, request: M) -> Result<M::Response, Error>
     where
-        M: shellrt_api::v0::Message + Send + 'static,
+        M: Message + Send + 'static,
         M::Response: Send + 'static,
     {
         let plugin = &self.order.spec.plugin;
         self.context.plugins.call(plugin, request).await
+    }
+
+    pub(super) fn wish(&self) -> Option<Wish> {
+        self.wishes.borrow().clone()
+    }
+
+    /// Breaks off where the module is not wanted any more.
+    pub(super) fn unwanted(&self) -> Result<(), Break> {
+        match self.wish() {
+            None => Ok(()),
+            Some(Wish::End(reason)) => Err(Break::Unwanted(reason)),
+            Some(Wish::Leave) => Err(Break::Left),
+        }
     }
 
     /// Does `work`, unless the module is not wanted any more.
@@ -266,18 +228,13 @@ impl<L: Link> Life<L> {
         work: impl std::future::Future<Output = T>,
     ) -> Result<T, Break> {
         let mut wishes = self.wishes.clone();
-        let unwanted = async {
-            // The supervisor lives as long as the entry.
-            let wish = wishes.wait_for(Option::is_some).await;
-            wish.ok().and_then(|wish| wish.clone())
-        };
         tokio::select! {
-            done = work => Ok(done),
-            wish = unwanted => Err(match wish {
-                Some(Wish::End(reason)) => Break::Unwanted(reason),
-                Some(Wish::Leave) | None => Break::Left,
-            }),
+            biased;
+            // The supervisor lives as long as the entry.
+            Ok(_) = wishes.wait_for(Option::is_some) => {}
+            done = work => return Ok(done),
         }
+        Err(self.unwanted().err().unwrap_or(Break::Left))
     }
 
     /// Reports, and answers whether that was done before the daemon goes away.
@@ -299,29 +256,35 @@ impl<L: Link> Life<L> {
         let _ = self.requests.send(message).await;
     }
 
-    pub(super) fn remember(&self, deleted: Option<&Value>, confirmed: bool) {
-        let spec = &self.order.spec;
-        let record = Record {
-            id: self.order.id.clone(),
-            handling: self.order.handling.clone(),
-            note: self.order.note.clone(),
-            remove_image: spec.remove_image.then(|| spec.image.image.clone()),
-            deleted: deleted.cloned(),
-            confirmed,
-        };
-        let remembered = self.context.modules.remember(&self.order.name(), &record);
-        if let Err(error) = remembered {
-            log::warn!(
-                "{error}; the next daemon will not know module {:?}",
-                self.order.id
-            );
+    /// Nothing more is wished of it from now on. Answers the deletion, if that was wished before.
+    async fn over(&self) -> Option<Reason> {
+        let (sender, done) = oneshot::channel();
+        let message = Request::Over(self.order.id.clone(), self.number, sender);
+        // Where the supervisor is gone, nobody wishes anything any more.
+        let _ = self.requests.send(message).await;
+        let _ = done.await;
+        match &*self.wishes.borrow() {
+            Some(Wish::End(reason @ Reason::Deleted(_))) => Some(reason.clone()),
+            _ => None,
         }
     }
-}
 
-fn is_over(status: &status::Response) -> bool {
-    matches!(status.state, Some(State::Exited))
-        || (status.state.is_none() && status.finished_at.is_some())
+    /// Changes what the next daemon will know of it.
+    pub(super) async fn remember(&self, change: impl FnOnce(&mut Record)) {
+        let record = {
+            let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+            change(&mut record);
+            record.clone()
+        };
+        let modules = self.context.modules.clone();
+        let name = self.order.name();
+        // Disks are slow, and the loop has other modules.
+        let written = tokio::task::spawn_blocking(move || modules.remember(&name, &record)).await;
+        if let Ok(Err(error)) = written {
+            let id = &self.order.id;
+            log::warn!("{error}; the next daemon will not know module {id:?}");
+        }
+    }
 }
 
 fn words(end: &End) -> &str {

@@ -14,8 +14,10 @@
 
 mod begin;
 mod end;
+mod finding;
 mod life;
 mod lines;
+mod running;
 mod streams;
 mod table;
 
@@ -196,11 +198,8 @@ impl Supervisor {
             requests: requests.clone(),
             plugins: context.plugins.clone(),
         };
-        tokio::spawn(table::find_all(
-            context.plugins.clone(),
-            context.owner.clone(),
-            requests.clone(),
-        ));
+        let plugins = context.plugins.clone();
+        tokio::spawn(finding::find_all(plugins, requests.clone()));
         let table = Table::new(context, requests);
         tokio::spawn(table.run(receiver));
         supervisor

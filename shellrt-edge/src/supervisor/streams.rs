@@ -75,7 +75,14 @@ impl<L: Link> Life<L> {
         let handling = &self.order.handling;
         let epoch = Instant::now();
         let mut rate = Rate::new(handling.rate, Duration::ZERO);
-        let mut lines = Lines::new(begin, handling.text, handling.piece);
+        // A piece goes as a whole, so it must not be larger than what may go in a second.
+        let second = usize::try_from(handling.rate).unwrap_or(usize::MAX);
+        let longest = match (handling.piece, second) {
+            (piece, 0) => piece,
+            (0, second) => second,
+            (piece, second) => piece.min(second),
+        };
+        let mut lines = Lines::new(begin, handling.text, longest);
         let mut reported = FuturesOrdered::new();
         let mut marked = epoch;
         let mut is_open = true;

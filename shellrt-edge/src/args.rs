@@ -1,7 +1,7 @@
 //! What the user typed. Each link has its own arguments in its own folder.
 
 use clap::{Parser, Subcommand};
-use shellrt_edge::link::edgeless;
+use shellrt_edge::link::{edgeless, silverline};
 use shellrt_edge::logging::LogLevel;
 
 const EXIT_STATUS: &str = "\
@@ -42,6 +42,8 @@ pub struct Args {
 /// The links, and what there is beside them.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Be a runtime of a Silverline fleet, over MQTT
+    Silverline(silverline::args::Args),
     /// Serve functions to an EDGELESS node
     Edgeless(edgeless::Edgeless),
     /// Play an EDGELESS node for one function

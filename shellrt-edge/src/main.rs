@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use shellrt_edge::link::edgeless;
+use shellrt_edge::link::{edgeless, silverline};
 use shellrt_edge::logging::{self, LogLevel};
 
 use crate::args::{Args, Command};
@@ -19,6 +19,7 @@ use crate::args::{Args, Command};
 fn main() -> ExitCode {
     let Args { log_level, command } = Args::parse();
     let done = start_log(log_level).and_then(|()| match command {
+        Command::Silverline(args) => run(silverline::run(args)),
         Command::Edgeless(args) => run(edgeless::run(args)),
         Command::EdgelessCli(args) => run(edgeless::emulator::run(args)),
     });

@@ -37,17 +37,20 @@ impl<L: Link> Life<L> {
         let plugins = self.context.plugins.clone();
         let plugin = self.order.spec.plugin.clone();
         let mut created = self.create_once().await?;
-        if has_code(&created, Code::IMAGE_NOT_FOUND) {
-            let image = self.order.spec.image.clone();
-            log::info!("module {:?} waits for {}", self.order.id, image.image);
-            self.has_image = true;
-            let pulled = self.unless_unwanted(plugins.pull(&plugin, image)).await?;
-            pulled.map_err(|error| failed(Step::Pull, &error))?;
-            created = self.create_once().await?;
-        }
-        if has_code(&created, Code::MODULE_EXISTS) && self.is_made {
-            // Somebody was killed before this life began.
-            self.remove_module().await;
+        // A plugin may look for the image first or for the name.
+        for _ in 0..2 {
+            if has_code(&created, Code::IMAGE_NOT_FOUND) {
+                let image = self.order.spec.image.clone();
+                log::info!("module {:?} waits for {}", self.order.id, image.image);
+                self.has_image = true;
+                let pulled = self.unless_unwanted(plugins.pull(&plugin, image)).await?;
+                pulled.map_err(|error| failed(Step::Pull, &error))?;
+            } else if has_code(&created, Code::MODULE_EXISTS) && self.is_made {
+                // Somebody was killed before this life began.
+                self.remove_module().await;
+            } else {
+                break;
+            }
             created = self.create_once().await?;
         }
         created.map_err(|error| failed(Step::Create, &error))

@@ -48,4 +48,8 @@ pub enum Command {
     Edgeless(edgeless::Edgeless),
     /// Play an EDGELESS node for one function
     EdgelessCli(edgeless::Cli),
+    /// Be a runtime below a Silverline runtime manager, which starts this
+    LinuxMinimal(silverline::linux_minimal::LinuxMinimal),
+    /// Be a Silverline runtime manager: several runtimes over one connection
+    Manager(silverline::runtime_manager::args::Manager),
 }

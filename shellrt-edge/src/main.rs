@@ -22,6 +22,8 @@ fn main() -> ExitCode {
         Command::Silverline(args) => run(silverline::run(args)),
         Command::Edgeless(args) => run(edgeless::run(args)),
         Command::EdgelessCli(args) => run(edgeless::emulator::run(args)),
+        Command::LinuxMinimal(args) => run(silverline::linux_minimal::run(args)),
+        Command::Manager(args) => run(silverline::runtime_manager::args::run(args)),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,8 +4,12 @@
 //! [`keepalive`] write it, with the words of a [`dialect`] to its [`topics`] in the name of an
 //! [`identity`]; [`registration`] says when to register once more. [`session`] is the loop around that,
 //! [`requests`] go from there to the supervisor, and [`reports`] come back from it.
+//!
+//! Beside that, a [`runtime_manager`] hosts several of what implements [`runtime`]; those that are other
+//! processes speak [`slsocket`], and [`linux_minimal`] is one.
 
 pub mod args;
+pub mod channels;
 pub mod dialect;
 pub mod envelope;
 pub mod files;
@@ -13,11 +17,15 @@ pub mod identity;
 pub mod incoming;
 pub mod keepalive;
 pub mod launcher;
+pub mod linux_minimal;
 pub mod messages;
 pub mod registration;
 pub mod reports;
 pub mod requests;
+pub mod runtime;
+pub mod runtime_manager;
 pub mod session;
+pub mod slsocket;
 pub mod stdio;
 pub mod topics;
 

@@ -1,7 +1,7 @@
 //! What the user typed. Each link has its own arguments in its own folder.
 
 use clap::{Parser, Subcommand};
-use shellrt_edge::link::{edgeless, silverline};
+use shellrt_edge::link::{edgeless, silverline, wamp};
 use shellrt_edge::logging::LogLevel;
 
 const EXIT_STATUS: &str = "\
@@ -52,4 +52,6 @@ pub enum Command {
     LinuxMinimal(silverline::linux_minimal::LinuxMinimal),
     /// Be a Silverline runtime manager: several runtimes over one connection
     Manager(silverline::runtime_manager::args::Manager),
+    /// Launches components and connects each to a WAMP router
+    Wamp(wamp::Wamp),
 }

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use shellrt_edge::link::{edgeless, silverline};
+use shellrt_edge::link::{edgeless, silverline, wamp};
 use shellrt_edge::logging::{self, LogLevel};
 
 use crate::args::{Args, Command};
@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         Command::EdgelessCli(args) => run(edgeless::emulator::run(args)),
         Command::LinuxMinimal(args) => run(silverline::linux_minimal::run(args)),
         Command::Manager(args) => run(silverline::runtime_manager::args::run(args)),
+        Command::Wamp(args) => run(wamp::run(args)),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,3 +2,4 @@
 
 pub mod edgeless;
 pub mod silverline;
+pub mod wamp;

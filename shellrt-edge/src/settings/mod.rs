@@ -12,6 +12,7 @@ mod format;
 mod merge;
 pub mod silverline;
 mod table;
+pub mod wamp;
 
 use std::ffi::OsString;
 use std::io;

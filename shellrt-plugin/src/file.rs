@@ -10,6 +10,10 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// How often a tree is removed once more in which somebody has written meanwhile, 10 ms later each time: a
+/// module's own processes write their last while it goes.
+const LAST_WRITES: u32 = 20;
+
 /// Writes a JSON file, readable for this user alone: to a temporary name, to the disk, then to its own
 /// name, then the directory.
 ///
@@ -113,11 +117,21 @@ pub fn make_dir(path: &Path) -> Result<(), Error> {
 /// # Errors
 /// [`Error::System`]; some of a tree may be gone then.
 pub fn remove(path: &Path) -> Result<(), Error> {
-    let removed = match fs::symlink_metadata(path) {
+    let remove = || match fs::symlink_metadata(path) {
         Ok(found) if found.is_dir() => fs::remove_dir_all(path),
         Ok(_) => fs::remove_file(path),
         Err(error) => Err(error),
     };
+    let mut removed = remove();
+    for _ in 0..LAST_WRITES {
+        match &removed {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+                std::thread::sleep(Duration::from_millis(10));
+                removed = remove();
+            }
+            _ => break,
+        }
+    }
     match removed {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
             Err(Error::new("remove", path, source))

@@ -233,13 +233,24 @@ impl<'a> Draft<'a> {
                 ..Default::default()
             }),
         };
-        let created = leased.call("create the container", leased.containers().create(request));
-        match created {
-            Ok(_) => Ok(()),
+        let create = || {
+            leased.call(
+                "create the container",
+                leased.containers().create(request.clone()),
+            )
+        };
+        match create() {
             Err(error) if error.is_already_exists() => {
-                Err(Error::ForeignContainer(self.name.to_string()))
+                let found = container(self.containerd, self.name.as_str())?;
+                if found.is_some_and(|found| !found.labels.contains_key(LABEL)) {
+                    return Err(Error::ForeignContainer(self.name.to_string()));
+                }
+                // We have the module's lock and there was none: a `create` was killed when it had asked for
+                // its container, and containerd has made that only now.
+                delete_container(self.containerd, self.name.as_str())?;
+                create().map(drop)
             }
-            Err(error) => Err(error),
+            created => created.map(drop),
         }
     }
 

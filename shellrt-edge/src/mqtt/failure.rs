@@ -135,9 +135,11 @@ fn of_state(error: &StateError, client_id: &str) -> Failure {
                 ),
             }
         }
-        // Also an acknowledgement with a reason that rumqttc does not know, "packet too large" for one.
-        StateError::Deserialization(why) => Failure {
-            text: format!("it says what is not MQTT 5: {}", lower(&why.to_string())),
+        // rumqttc does not know all reasons for which a message can be refused: "packet too large" (0x95).
+        StateError::Deserialization(
+            MqttError::InvalidReason(code) | MqttError::InvalidConnectReturnCode(code),
+        ) => Failure {
+            text: format!("it refuses something with the code {code:#04x}"),
             is_of_message: true,
         },
         StateError::OutgoingPacketTooLarge { .. } => Failure {
@@ -292,9 +294,12 @@ mod tests {
         let reset = MqttError::Io(io::ErrorKind::ConnectionReset.into());
         let reset = ConnectionError::MqttState(StateError::Deserialization(reset));
         assert!(!Failure::of(&reset, "me", true).is_of_message);
-        let unknown = MqttError::InvalidReason(0x95);
+        // As rumqttc calls it.
+        let unknown = MqttError::InvalidConnectReturnCode(0x95);
         let unknown = ConnectionError::MqttState(StateError::Deserialization(unknown));
-        assert!(Failure::of(&unknown, "me", true).is_of_message);
+        let unknown = Failure::of(&unknown, "me", true);
+        assert_eq!(unknown.text, "it refuses something with the code 0x95");
+        assert!(unknown.is_of_message);
         let taken = of(DisconnectReasonCode::SessionTakenOver);
         assert!(taken.text.contains("client id \"me\"") && !taken.is_of_message);
     }

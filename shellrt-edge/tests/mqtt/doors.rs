@@ -49,11 +49,8 @@ fn a_password_opens_and_another_does_not() {
     drop(client);
 
     settings.password = Some("wrong horse".into());
-    let said = complaint(settings.clone());
+    let said = complaint(settings);
     assert!(said.contains("\"mqtt.password\""), "{said}");
-    settings.username = None;
-    settings.password = None;
-    settings.port = broker.port();
     assert!(logged("horse").is_empty());
 }
 
@@ -184,6 +181,23 @@ fn tls_where_there_is_none_and_none_where_there_is() {
     settings.tls = None;
     let said = complaint(settings);
     assert!(said.contains("\"mqtt.ssl\""), "{said}");
+}
+
+#[test]
+fn two_clients_with_one_id_are_told_so() {
+    keep_log();
+    let Some(broker) = Broker::start(&Options::default()) else {
+        return;
+    };
+    let _first = Client::connected(settings(broker.port()), None);
+    let _second = Client::connected(settings(broker.port()), None);
+    let said = until("the suspicion", || {
+        logged("has another client").into_iter().next()
+    });
+    assert!(
+        said.starts_with("WARN") && said.contains("the id \"tested\""),
+        "{said}"
+    );
 }
 
 #[test]

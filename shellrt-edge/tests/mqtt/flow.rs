@@ -34,7 +34,7 @@ fn who_publishes_waits_while_the_queue_is_full() {
 
 #[test]
 fn a_link_that_takes_nothing_can_publish_and_misses_nothing() {
-    const COUNT: usize = 500;
+    const COUNT: usize = 1000;
     let Some(broker) = Broker::start(&Options::default()) else {
         return;
     };
@@ -49,8 +49,10 @@ fn a_link_that_takes_nothing_can_publish_and_misses_nothing() {
         (acknowledged.lock().unwrap().len() == COUNT).then_some(())
     });
     let received = client.mqtt().counters().received;
+    // 16 at a time, said the client. mosquitto 2.0.11 sends as many for each acknowledgement, and there were
+    // those for what the channel has room for.
     assert!(
-        received < 100,
+        received < 400,
         "the broker keeps the rest, but there were {received}"
     );
     client.take(true);

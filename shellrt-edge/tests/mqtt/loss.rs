@@ -1,5 +1,6 @@
 //! Connections that are lost: nothing of what was acknowledged, and nothing of what was not.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use shellrt_edge::mqtt::Event;
@@ -39,7 +40,6 @@ fn a_recorder_misses_nothing_when_the_broker_is_killed() {
     broker.publish_lines("a/3", &["x", "y"]);
     broker.kill();
     broker.restart();
-    // The recorder is not back yet.
     broker.publish("a/ 4", "");
     let last = recorder.wait_for("a/ 4");
     assert_eq!((last.payload.len(), last.retained), (0, false));
@@ -80,6 +80,47 @@ fn what_is_published_before_there_is_a_broker_comes_when_there_is_one() {
     assert_eq!(numbers(&recorder, "t"), (0..100).collect::<Vec<_>>());
     let counters = client.mqtt().counters();
     assert_eq!((counters.acknowledged, counters.dropped_out), (100, 1));
+}
+
+#[test]
+fn a_broker_that_is_killed_while_much_is_published() {
+    const COUNT: usize = 1000;
+    let Some(mut broker) = Broker::start(&Options::default()) else {
+        return;
+    };
+    let recorder = broker.record("t");
+    let client = Client::connected(settings(broker.port()), None);
+    let acknowledged = client.publish_all("t", (0..COUNT).map(|number| number.to_string()));
+    for kill in 1..=3 {
+        let some = kill * COUNT / 5;
+        until("some", || {
+            (acknowledged.lock().unwrap().len() >= some).then_some(())
+        });
+        broker.kill();
+        broker.restart();
+    }
+    until("all", || {
+        (acknowledged.lock().unwrap().len() == COUNT).then_some(())
+    });
+    let last = COUNT - 1;
+    recorder.wait("the last one", |messages| {
+        let last = last.to_string();
+        messages
+            .iter()
+            .any(|message| message.text() == last)
+            .then_some(())
+    });
+    let seen = numbers(&recorder, "t");
+    // Each at least once; and what comes again comes in its order again.
+    assert_eq!(seen.iter().collect::<BTreeSet<_>>().len(), COUNT);
+    let steps = seen.windows(2).filter(|pair| pair[1] != pair[0] + 1);
+    let steps: Vec<_> = steps.map(|pair| (pair[0], pair[1])).collect();
+    assert!(
+        steps.len() <= 3 && steps.iter().all(|(from, to)| to <= from),
+        "{steps:?}"
+    );
+    assert_eq!(client.mqtt().counters().acknowledged, 1000);
+    assert!(client.mqtt().counters().connects >= 2);
 }
 
 #[test]

@@ -2,18 +2,24 @@
 //! process id; and who publishes to it and records what it hands on (`mosquitto_pub`, `mosquitto_sub`).
 //! It needs no other file of this folder, so that crates with tests of their own can use it too.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use rustix::process::{kill_process, Pid, Signal};
 use tempfile::TempDir;
 
+mod door;
 mod recorder;
 
+use door::Door;
+use recorder::Heard;
 pub use recorder::{Message, Recorder};
 
 /// How long anything here may take.
@@ -53,7 +59,13 @@ pub struct Broker {
     port: Port,
     tls_port: Port,
     has_password: bool,
-    recorders: std::cell::Cell<u32>,
+    /// The ports of the broker itself, which is reached by [`Door`]s.
+    inner: Port,
+    inner_tls: Port,
+    doors: Vec<Door>,
+    has_tls: bool,
+    /// What recorders have heard, as long as they are there.
+    recorders: RefCell<Vec<Weak<Heard>>>,
 }
 
 impl Broker {
@@ -76,14 +88,12 @@ impl Broker {
             return None;
         }
         let root = tempfile::tempdir().expect("a temporary folder");
-        let (port, tls_port) = (Port::free(), Port::free());
+        let (inner, inner_tls) = (Port::free(), Port::free());
         let mut text = format!(
             "per_listener_settings false\nallow_anonymous {}\nlistener {} 127.0.0.1\n\
-             persistence true\npersistence_location {}/\nuser root\nlog_dest file {}\n\
-             log_type all\nmax_queued_messages 0\nqueue_qos0_messages true\n",
+             user root\nlog_dest file {}\nlog_type all\nmax_queued_messages 0\n",
             !options.password,
-            port.number,
-            root.path().display(),
+            inner.number,
             root.path().join("log").display(),
         );
         if options.password {
@@ -102,7 +112,7 @@ impl Broker {
         if let Some(tls) = &options.tls {
             text += &format!(
                 "listener {} 127.0.0.1\ncertfile {}\nkeyfile {}\n",
-                tls_port.number,
+                inner_tls.number,
                 tls.certificate.display(),
                 tls.key.display()
             );
@@ -114,20 +124,25 @@ impl Broker {
         Some(Broker {
             child: None,
             root,
-            port,
-            tls_port,
+            port: Port::free(),
+            tls_port: Port::free(),
+            inner,
+            inner_tls,
+            doors: Vec::new(),
+            has_tls: options.tls.is_some(),
             has_password: options.password,
-            recorders: 0.into(),
+            recorders: RefCell::default(),
         })
     }
 
-    /// Runs it, also after [`Broker::kill`], at the same ports, and waits until it listens. It still
-    /// knows the subscriptions of recorders, so that these miss nothing.
+    /// Runs it, also after [`Broker::kill`], at the same ports, and waits until it listens. Recorders are
+    /// back before anybody else, so that they miss nothing.
     ///
     /// # Panics
     /// Where it runs already, or does not listen.
     pub fn restart(&mut self) {
         assert!(self.child.is_none(), "the broker runs");
+        let from = self.log().len();
         let mut child = Command::new("mosquitto")
             .arg("-c")
             .arg(self.root.path().join("conf"))
@@ -137,13 +152,21 @@ impl Broker {
             .spawn()
             .expect("mosquitto");
         let deadline = Instant::now() + PATIENCE;
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port.number)).is_err() {
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.inner.number)).is_err() {
             let ended = child.try_wait().expect("its state");
             assert!(ended.is_none(), "mosquitto ended: {}", self.log());
             assert!(Instant::now() < deadline, "mosquitto does not listen");
             std::thread::sleep(Duration::from_millis(5));
         }
         self.child = Some(child);
+        for heard in self.recorders.borrow().iter().filter_map(Weak::upgrade) {
+            self.wait_for_log(from, &format!("Sending SUBACK to {}", heard.name));
+        }
+        self.doors = vec![Door::open(self.port.number, self.inner.number)];
+        if self.has_tls {
+            let door = Door::open(self.tls_port.number, self.inner_tls.number);
+            self.doors.push(door);
+        }
     }
 
     /// Kills it (SIGKILL), so that nobody hears of its end but by a closed connection.
@@ -154,6 +177,7 @@ impl Broker {
         let mut child = self.child.take().expect("the broker runs");
         child.kill().expect("its process is ours");
         child.wait().expect("its process is ours");
+        self.doors.clear();
     }
 
     /// Stops it in its tracks: connections stay open, and nothing is answered until
@@ -240,19 +264,17 @@ impl Broker {
     /// # Panics
     /// Where the broker does not take the subscription.
     pub fn record(&self, filter: &str) -> Recorder {
-        let number = self.recorders.get() + 1;
-        self.recorders.set(number);
-        let name = format!("recorder-{number}");
+        let name = format!("recorder-{}", self.recorders.borrow().len());
+        let heard = Arc::new(Heard::new(name.clone()));
         let mut command = self.client("mosquitto_sub");
-        // A session that the broker keeps. At QoS 0, because who has to answer closes a broken connection
-        // when it can't, and leaves what it has not read.
-        command.args(["-V", "311", "-c", "-i", &name, "-q", "0", "-t", filter]);
+        // At QoS 0, because who has to answer closes a broken connection when it can't, and leaves what it
+        // has not read.
+        command.args(["-V", "311", "-i", &name, "-q", "0", "-t", filter]);
         let log = self.log().len();
-        let recorder = Recorder::start(command, self.root.path().join(&name));
+        let errors = self.root.path().join(&name);
+        let recorder = Recorder::start(command, Arc::clone(&heard), errors);
         self.wait_for_log(log, &format!("Sending SUBACK to {name}"));
-        // The broker knows it again also when it is killed from here on.
-        self.signal(Signal::USR1);
-        self.wait_for_log(log, "Saving in-memory database");
+        self.recorders.borrow_mut().push(Arc::downgrade(&heard));
         recorder
     }
 
@@ -278,7 +300,7 @@ impl Broker {
     /// One of mosquitto's clients, with all that it needs to be let in.
     fn client(&self, program: &str) -> Command {
         let mut command = Command::new(program);
-        command.args(["-h", "127.0.0.1", "-p", &self.port.number.to_string()]);
+        command.args(["-h", "127.0.0.1", "-p", &self.inner.number.to_string()]);
         if self.has_password {
             command.args(["-u", USER, "-P", PASSWORD]);
         }
@@ -311,9 +333,11 @@ struct Port {
 
 impl Port {
     fn free() -> Port {
-        let first = std::process::id() % 10_000;
-        for step in 0..10_000 {
-            let number = 20_000 + u16::try_from((first + step) % 10_000).expect("below 10000");
+        // Those of brokers that are gone are not used again soon: logs can be told apart by their ports.
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        for _ in 0..10_000 {
+            let step = std::process::id() + NEXT.fetch_add(1, Ordering::Relaxed);
+            let number = 20_000 + u16::try_from(step % 10_000).expect("below 10000");
             let path = std::env::temp_dir().join(format!("shellrt-test-port-{number}"));
             let Some(lock) = lock(&path) else { continue };
             if TcpListener::bind((Ipv4Addr::LOCALHOST, number)).is_ok() {

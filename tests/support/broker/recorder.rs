@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::PATIENCE;
@@ -50,25 +50,73 @@ impl std::fmt::Debug for Message {
     }
 }
 
-/// Everything so far, and whether more can come.
-#[derive(Default)]
-struct Heard {
-    messages: Vec<Message>,
-    is_over: bool,
+/// What a recorder has heard.
+pub(super) struct Heard {
+    /// The recorder's client id.
+    pub(super) name: String,
+    state: Mutex<State>,
+    changed: Condvar,
 }
 
-type Shared = Arc<(Mutex<Heard>, Condvar)>;
+#[derive(Default)]
+struct State {
+    messages: Vec<Message>,
+    /// Whether nothing more can come.
+    is_over: bool,
+}
 
 /// Records messages until it is dropped.
 pub struct Recorder {
     child: Child,
-    shared: Shared,
+    heard: Arc<Heard>,
     errors: PathBuf,
+}
+
+impl Heard {
+    pub(super) fn new(name: String) -> Heard {
+        Heard {
+            name,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until `find` finds something, and otherwise answers with all messages.
+    fn wait<T>(&self, find: impl Fn(&State) -> Option<T>) -> Result<T, Vec<Message>> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut state = self.lock();
+        loop {
+            if let Some(found) = find(&state) {
+                return Ok(found);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || state.is_over {
+                return Err(state.messages.clone());
+            }
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn listen(&self, stdout: impl BufRead) {
+        for line in stdout.lines() {
+            let message = line.ok().and_then(|line| parse(&line));
+            let Some(message) = message else { break };
+            self.lock().messages.push(message);
+            self.changed.notify_all();
+        }
+        self.lock().is_over = true;
+        self.changed.notify_all();
+    }
 }
 
 impl Recorder {
     /// Runs `command`, a `mosquitto_sub`. `errors` is where its complaints go.
-    pub(super) fn start(mut command: Command, errors: PathBuf) -> Recorder {
+    pub(super) fn start(mut command: Command, heard: Arc<Heard>, errors: PathBuf) -> Recorder {
         let log = std::fs::File::create(&errors).expect("a file for its complaints");
         let mut child = command
             .args(["-F", "%r %x %t"])
@@ -78,23 +126,18 @@ impl Recorder {
             .spawn()
             .expect("mosquitto_sub");
         let stdout = BufReader::new(child.stdout.take().expect("its stdout is piped"));
-        let shared = Shared::default();
-        let recorder = Recorder {
+        let heard_too = Arc::clone(&heard);
+        std::thread::spawn(move || heard_too.listen(stdout));
+        Recorder {
             child,
-            shared: Arc::clone(&shared),
+            heard,
             errors,
-        };
-        std::thread::spawn(move || listen(stdout, &shared));
-        recorder
+        }
     }
 
     /// All messages so far, in their order.
     pub fn messages(&self) -> Vec<Message> {
-        let heard = self.shared.0.lock();
-        heard
-            .unwrap_or_else(PoisonError::into_inner)
-            .messages
-            .clone()
+        self.heard.lock().messages.clone()
     }
 
     /// Those of one topic.
@@ -108,23 +151,12 @@ impl Recorder {
     /// # Panics
     /// With `what` and all messages, where it does not find it in time.
     pub fn wait<T>(&self, what: &str, find: impl Fn(&[Message]) -> Option<T>) -> T {
-        let (heard, changed) = &*self.shared;
-        let deadline = Instant::now() + PATIENCE;
-        let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if let Some(found) = find(&heard.messages) {
-                return found;
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || heard.is_over {
+        match self.heard.wait(|state| find(&state.messages)) {
+            Ok(found) => found,
+            Err(messages) => {
                 let errors = std::fs::read_to_string(&self.errors).unwrap_or_default();
-                let messages = heard.messages.clone();
-                // Others that wait must not see it poisoned.
-                drop(heard);
-                panic!("{what} never came; {errors:?}; there were {messages:#?}");
+                panic!("{what} never came; {errors:?}; there were {messages:#?}")
             }
-            let waited = changed.wait_timeout(heard, left);
-            heard = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -155,19 +187,6 @@ impl Drop for Recorder {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn listen(stdout: impl BufRead, shared: &Shared) {
-    let (heard, changed) = &**shared;
-    let lock = || heard.lock().unwrap_or_else(PoisonError::into_inner);
-    for line in stdout.lines() {
-        let message = line.ok().and_then(|line| parse(&line));
-        let Some(message) = message else { break };
-        lock().messages.push(message);
-        changed.notify_all();
-    }
-    lock().is_over = true;
-    changed.notify_all();
 }
 
 /// Undoes the format.

@@ -19,8 +19,8 @@ mod minimal;
 mod site;
 
 /// `shellrt-edged manager` above child processes.
-#[path = "edge_runtimes/manager.rs"]
-mod manager;
+#[path = "edge_runtimes/children.rs"]
+mod children;
 
 /// `shellrt-edged manager` above our own runtimes.
 #[path = "edge_runtimes/own.rs"]
@@ -29,3 +29,7 @@ mod own;
 /// The example of a runtime of one's own.
 #[path = "edge_runtimes/example.rs"]
 mod example;
+
+/// `shellrt-edged manager` above containers.
+#[path = "edge_runtimes/containers.rs"]
+mod containers;

@@ -1,7 +1,7 @@
 //! A runtime that is a process of its own and speaks SLSocket, in whatever language it is written.
 
 use std::io;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use process_wrap::tokio::{ChildWrapper, CommandWrap, ProcessSession};
 use rustix::process::Signal;
 use serde_json::{Map, Value};
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -100,9 +100,9 @@ impl Runtime for Child {
         let command = &self.settings.command;
         let failed = |error| Error::because(format!("{command:?} can't be started"), error);
         let process = Process::spawn(command, place).map_err(failed)?;
-        let connected = timeout(CONNECTION_TIME, socket.listener.accept()).await;
+        let connected = timeout(CONNECTION_TIME, socket.accept()).await;
         let stream = match connected {
-            Ok(Ok((stream, _))) => stream,
+            Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Err(Error::because("it can't connect", error)),
             Err(_) => {
                 return Err(Error::new(format!(
@@ -204,7 +204,9 @@ impl Socket {
         let failed = |what: &str, error: io::Error| {
             Error::because(format!("the socket {path:?} can't be {what}"), error)
         };
-        std::fs::create_dir_all(dir).map_err(|error| failed("made", error))?;
+        let mut made = std::fs::DirBuilder::new();
+        let made = made.recursive(true).mode(0o700).create(dir);
+        made.map_err(|error| failed("made", error))?;
         match std::fs::symlink_metadata(&path) {
             Ok(found) if !found.file_type().is_socket() => {
                 return Err(Error::new(format!(
@@ -223,6 +225,18 @@ impl Socket {
         }
         let listener = UnixListener::bind(&path).map_err(|error| failed("made", error))?;
         Ok(Socket { path, listener })
+    }
+
+    /// Waits for the runtime. The directory may be everybody's, so somebody else may connect.
+    async fn accept(&self) -> io::Result<UnixStream> {
+        let own = rustix::process::geteuid().as_raw();
+        loop {
+            let (stream, _) = self.listener.accept().await?;
+            match stream.peer_cred()?.uid() {
+                uid if uid == own || uid == 0 => return Ok(stream),
+                uid => log::warn!("user {uid} is not let in at {:?}", self.path),
+            }
+        }
     }
 }
 

@@ -148,8 +148,12 @@ pub async fn run(args: Manager) -> Result<(), RunError> {
     let (owner, counters) = (format!("manager/{uuid}"), manager.counters());
     daemon.serve_status(move || vec![status(&owner, &counters())])?;
     daemon.ready();
-    let shutdown = daemon.shutdown.clone();
-    manager.run(async move { shutdown.ending().await }).await;
+    let end = async {
+        daemon.shutdown.ending().await;
+        // Modules that are stopped are reported while there is somebody to report them.
+        daemon.drain().await;
+    };
+    manager.run(end).await;
     Ok(())
 }
 

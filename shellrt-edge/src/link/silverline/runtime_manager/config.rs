@@ -301,6 +301,18 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_has_settings_that_are_right() {
+        let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+        let readme = std::fs::read_to_string(readme).unwrap();
+        let blocks = readme.split("```json\n").skip(1);
+        let mut blocks = blocks.map(|rest| rest.split("```").next().unwrap());
+        let block = blocks.find(|block| block.contains("\"pwd\"")).unwrap();
+        let (config, warnings) = config(block).unwrap();
+        assert!(warnings.is_empty(), "{warnings:?}");
+        assert_eq!(config.runtimes["linux/min/wasmer"].max_nmodules, 1);
+    }
+
+    #[test]
     fn the_password_is_a_file_and_shown_to_nobody() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("pwd");

@@ -14,18 +14,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::OptionFuture;
+use futures_util::FutureExt;
 use serde_json::{json, Map, Value};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::modules::{self, Modules};
-use super::node::{request, Command, Node};
+use super::node::{Command, Node};
 use super::register::Registration;
 use super::runtime_log::RuntimeLog;
-use crate::link::silverline::channels::{full_topic, Id};
 use crate::link::silverline::envelope;
 use crate::link::silverline::runtime::{Place, Runtime};
-use crate::link::silverline::slsocket::{FromRuntime, ToRuntime};
+use crate::link::silverline::slsocket::ToRuntime;
 use crate::mqtt::Message;
 use crate::policy;
 
@@ -39,7 +40,7 @@ const LAST_MOMENT: Duration = Duration::from_secs(3);
 const OUTBOX: usize = 1024;
 
 /// What goes on while other things are done.
-type Going = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(super) type Going = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// One runtime.
 pub struct Host<R> {
@@ -142,10 +143,10 @@ impl<R: Runtime> Host<R> {
             node.subscribe(&registration.topic).await;
             registration.keep(&node, &answers, &tried).await;
         };
+        let mut going: Option<Going> = None;
         let over = {
             tokio::pin!(registered);
             let mut ending = self.ending.clone();
-            let mut going: Option<Going> = None;
             loop {
                 if going.is_none() {
                     going = self.next_going();
@@ -154,9 +155,7 @@ impl<R: Runtime> Host<R> {
                 tokio::select! {
                     () = told_to_end(&mut ending) => break Over::Told,
                     () = &mut registered => break Over::Told,
-                    () = async { going.as_mut().expect("it goes on").await }, if !is_free => {
-                        going = None;
-                    }
+                    Some(()) = OptionFuture::from(going.as_mut()) => going = None,
                     Some(details) = details.recv() => self.runtime.registered(&details),
                     Some(command) = self.commands.recv() => self.command(command).await,
                     message = self.runtime.receive(), if is_free => match message {
@@ -166,6 +165,9 @@ impl<R: Runtime> Host<R> {
                 }
             }
         };
+        if timeout(LAST_MOMENT, self.finish(going)).await.is_err() {
+            self.warn("not all of what was told has reached the broker");
+        }
         self.runtime.stop().await;
         node.channels(|channels| channels.close_runtime(usize::from(self.place.index)));
         self.modules = Modules::default();
@@ -196,6 +198,21 @@ impl<R: Runtime> Host<R> {
                 done = &mut work => return Some(done),
                 () = told_to_end(&mut self.ending) => return None,
                 Some(_) = self.commands.recv() => {}
+            }
+        }
+    }
+
+    /// What was told already goes out.
+    async fn finish(&mut self, going: Option<Going>) {
+        if let Some(going) = going {
+            going.await;
+        }
+        while let Some(going) = self.next_going() {
+            going.await;
+        }
+        while let Some(Some(message)) = self.runtime.receive().now_or_never() {
+            if let Some(going) = self.told(message).await {
+                going.await;
             }
         }
     }
@@ -301,114 +318,7 @@ impl<R: Runtime> Host<R> {
         }
     }
 
-    fn exited(&self, uuid: &str, report: Map<String, Value>) -> Message {
-        let mut data = report;
-        data.insert("type".to_owned(), json!("module"));
-        data.insert("uuid".to_owned(), json!(uuid));
-        let (_, payload) = request("exited", data);
-        let topic = self.node.topic("control", &self.place.uuid);
-        Message { topic, payload }
-    }
-
-    /// What the runtime has told; answers what of that takes its time.
-    async fn told(&mut self, message: FromRuntime) -> Option<Going> {
-        let node = Arc::clone(&self.node);
-        let id = |module, channel| Id {
-            runtime: usize::from(self.place.index),
-            module,
-            channel,
-        };
-        let publish = |message| -> Option<Going> {
-            let node = Arc::clone(&node);
-            Some(Box::pin(async move {
-                drop(node.mqtt.publish(message).await);
-            }))
-        };
-        match message {
-            FromRuntime::Publish {
-                module,
-                channel,
-                payload,
-            } => {
-                let from = id(module, channel);
-                match node.publish(from) {
-                    Ok((topic, readers)) => {
-                        return Some(Box::pin(async move {
-                            for reader in readers {
-                                node.deliver(reader, payload.clone()).await;
-                            }
-                            drop(node.mqtt.publish(Message { topic, payload }).await);
-                        }));
-                    }
-                    Err(error) => self.warn(&error.to_string()),
-                }
-            }
-            FromRuntime::Open {
-                module,
-                channel,
-                flags,
-                topic,
-            } => match self.modules.get(module) {
-                Some(found) => {
-                    let topic = full_topic(&topic, &node.realm, &found.uuid);
-                    let opened =
-                        node.channels(|channels| channels.open(id(module, channel), flags, &topic));
-                    match opened {
-                        // What the module says next is said when it can hear the answer.
-                        Ok(()) => return Some(Box::pin(async move { node.in_step().await })),
-                        Err(error) => self.warn(&error.to_string()),
-                    }
-                }
-                None => self.warn(&format!("there is no module {module} to open a channel")),
-            },
-            FromRuntime::Close { module, channel } => {
-                let closed = node.channels(|channels| channels.close(id(module, channel)));
-                if let Err(error) = closed {
-                    self.warn(&error.to_string());
-                }
-            }
-            FromRuntime::Exited(module, mut report) => match self.modules.remove(module) {
-                Some(found) => {
-                    let runtime = usize::from(self.place.index);
-                    node.channels(|channels| channels.close_module(runtime, module));
-                    self.runtime.cleanup_module(module, &mut report).await;
-                    log::info!("module {:?} has ended", found.uuid);
-                    return publish(self.exited(&found.uuid, report));
-                }
-                None => self.warn(&format!("module {module} has ended, but never was")),
-            },
-            FromRuntime::Keepalive(more) => {
-                let data = json!({
-                    "type": "runtime",
-                    "uuid": self.place.uuid,
-                    "name": self.place.name,
-                    "apis": self.runtime.apis(),
-                });
-                let mut data = data.as_object().cloned().unwrap_or_default();
-                data.extend(more);
-                let (_, payload) = request("update", data);
-                let topic = node.topic("keepalive", &self.place.uuid);
-                node.mqtt.publish_if_connected(Message { topic, payload });
-            }
-            FromRuntime::Log(line) => self.log.write(None, &line),
-            FromRuntime::ModuleLog(module, line) => {
-                let found = self.modules.get(module);
-                self.log
-                    .write(found.map(|module| module.uuid.as_str()), &line);
-            }
-            FromRuntime::Profile(module, payload) => match self.modules.get(module) {
-                Some(found) => {
-                    let kind = format!("profile/{}/{}", self.runtime.profile(), self.place.uuid);
-                    let topic = node.topic(&kind, &found.uuid);
-                    return publish(Message { topic, payload });
-                }
-                None => self.warn(&format!("there is no module {module} to profile")),
-            },
-        }
-        None
-    }
-
-    fn warn(&self, text: &str) {
+    pub(super) fn warn(&self, text: &str) {
         log::warn!("runtime {:?}: {text}", self.place.name);
     }
 }

@@ -10,6 +10,7 @@ mod modules;
 mod node;
 mod register;
 mod runtime_log;
+mod told;
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -171,38 +172,31 @@ impl RuntimeManager {
                 registration.keep(&node, &answers, &node.registered).await;
             };
             tokio::pin!(end, unused, registered);
-            let channels = node.follow_channels();
-            tokio::pin!(channels);
             let own = registration.topic.clone();
             let route = Self::route(&node, &mut self.events, &self.topics, &own);
-            tokio::pin!(route);
+            // It goes on until the end, so that whoever waits for the broker's answers gets them.
+            let background = async { tokio::join!(route, node.follow_channels()) };
+            tokio::pin!(background);
             tokio::select! {
                 () = &mut end => {}
                 () = &mut unused => {}
                 () = &mut registered => {}
-                () = &mut channels => {}
-                () = &mut route => {}
+                _ = &mut background => {}
             }
             log::info!("ending");
             self.ending.send_replace(true);
-            // What goes on meanwhile, so that nothing waits for the broker's answers.
-            let hosts = async { while self.hosts.join_next().await.is_some() {} };
-            tokio::select! {
-                done = timeout(END_TIME, hosts) => {
-                    if done.is_err() {
-                        log::warn!("not all runtimes have ended in time");
-                    }
+            let goodbye = async {
+                let hosts = async { while self.hosts.join_next().await.is_some() {} };
+                if timeout(END_TIME, hosts).await.is_err() {
+                    log::warn!("not all runtimes have ended in time");
                 }
-                () = &mut route => {}
-            }
-            let gone = timeout(LAST_MOMENT, registration.end(&node));
-            tokio::select! {
-                gone = gone => {
-                    if gone.is_err() {
-                        log::warn!("the manager could not be unregistered");
-                    }
+                if timeout(LAST_MOMENT, registration.end(&node)).await.is_err() {
+                    log::warn!("the manager could not be unregistered");
                 }
-                () = &mut route => {}
+            };
+            tokio::select! {
+                () = goodbye => {}
+                _ = &mut background => {}
             }
         }
         // Nobody takes events any more.

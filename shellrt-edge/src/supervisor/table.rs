@@ -147,6 +147,13 @@ impl<L: Link> Table<L> {
         if order.id.is_empty() || order.id.len() > order::MAX_ID {
             return Err(Refused::BadId);
         }
+        if !self.context.adopt {
+            // What is sought will only be removed, which need not keep a new one of its id waiting.
+            if let Some(record) = self.sought.remove(&order.id) {
+                let old = record.order(record.plugin.as_deref().unwrap_or_default());
+                self.live(old, Begin::Remove { is_there: true }, Some(record));
+            }
+        }
         let entry = self.entries.get(&order.id);
         // The orchestrator may hear of an end before the last of the module is removed.
         let leaving = |entry: &Entry| entry.stage == Stage::Ended && entry.next.is_none();

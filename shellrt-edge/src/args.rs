@@ -1,5 +1,7 @@
 //! What the user typed. Each link has its own arguments in its own folder.
 
+use std::path::PathBuf;
+
 use clap::{Parser, Subcommand};
 use shellrt_edge::link::{edgeless, silverline, wamp};
 use shellrt_edge::logging::LogLevel;
@@ -54,4 +56,15 @@ pub enum Command {
     Manager(silverline::runtime_manager::args::Manager),
     /// Launches components and connects each to a WAMP router
     Wamp(wamp::Wamp),
+    /// Look at the settings of a Silverline runtime and start nothing
+    Check(Check),
+}
+
+/// What is looked at.
+#[derive(Debug, clap::Args)]
+pub struct Check {
+    /// The folder of settings.yaml and its companions; without it the current one, its "conf" and its
+    /// "config" are searched
+    #[arg(long, value_name = "DIR")]
+    pub config: Option<PathBuf>,
 }

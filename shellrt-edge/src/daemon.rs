@@ -14,6 +14,7 @@
 //! // the link says goodbye to its orchestrator
 //! ```
 
+use std::cell::OnceCell;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -52,6 +53,7 @@ pub struct Daemon {
     settings: settings::Daemon,
     watched: Arc<Watched>,
     socket: Option<SocketFile>,
+    watching: OnceCell<()>,
     /// The state directory is this daemon's as long as the file is open.
     _lock: File,
 }
@@ -130,6 +132,7 @@ impl Daemon {
             settings,
             watched: Arc::new(watched),
             socket: None,
+            watching: OnceCell::new(),
             _lock: lock,
         })
     }
@@ -137,7 +140,9 @@ impl Daemon {
     /// From now on the status shows the modules of `supervisor`, the watchdog is only fed while it answers,
     /// and the end of the daemon waits for it.
     pub fn add(&self, supervisor: &Supervisor) {
-        lock(&self.watched.supervisors).push(supervisor.clone());
+        let mut supervisors = lock(&self.watched.supervisors);
+        supervisors.retain(|other| !other.is_over());
+        supervisors.push(supervisor.clone());
     }
 
     /// Serves the status, where the settings say so. `links` answers at once.
@@ -159,8 +164,10 @@ impl Daemon {
     pub fn ready(&self) {
         self.watched.notify.tell(State::Ready);
         if let Some(every) = self.watched.notify.watchdog() {
-            // A second one does no harm: being alive can be said twice.
-            tokio::spawn(watch(Arc::clone(&self.watched), every));
+            let watched = Arc::clone(&self.watched);
+            // From the first time on.
+            self.watching
+                .get_or_init(|| drop(tokio::spawn(watch(watched, every))));
         }
     }
 

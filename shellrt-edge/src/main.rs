@@ -7,14 +7,16 @@
 mod args;
 
 use std::future::Future;
+use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
 use shellrt_edge::link::{edgeless, silverline, wamp};
 use shellrt_edge::logging::{self, LogLevel};
+use shellrt_edge::settings;
 
-use crate::args::{Args, Command};
+use crate::args::{Args, Check, Command};
 
 fn main() -> ExitCode {
     let Args { log_level, command } = Args::parse();
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
         Command::LinuxMinimal(args) => run(silverline::linux_minimal::run(args)),
         Command::Manager(args) => run(silverline::runtime_manager::args::run(args)),
         Command::Wamp(args) => run(wamp::run(args)),
+        Command::Check(args) => check(&args),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -32,6 +35,23 @@ fn main() -> ExitCode {
             log::error!("{error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Prints what is wrong and what is strange about settings, a line each.
+fn check(args: &Check) -> anyhow::Result<()> {
+    let report = settings::check(args.config.as_deref(), std::env::vars_os());
+    let mut out = std::io::stdout().lock();
+    for problem in &report.problems {
+        writeln!(out, "error: {problem}").context("stdout")?;
+    }
+    for warning in &report.warnings {
+        writeln!(out, "warning: {warning}").context("stdout")?;
+    }
+    match report.problems.len() {
+        0 => Ok(()),
+        1 => anyhow::bail!("there is an error in the settings"),
+        count => anyhow::bail!("there are {count} errors in the settings"),
     }
 }
 

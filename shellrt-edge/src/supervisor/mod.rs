@@ -23,6 +23,7 @@ mod table;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -188,6 +189,8 @@ pub enum Drain {
 pub struct Supervisor {
     requests: mpsc::Sender<Request>,
     plugins: Plugins,
+    /// Whether it was told to end all lives, after which it ends itself.
+    is_draining: Arc<AtomicBool>,
 }
 
 impl Supervisor {
@@ -197,6 +200,7 @@ impl Supervisor {
         let supervisor = Supervisor {
             requests: requests.clone(),
             plugins: context.plugins.clone(),
+            is_draining: Arc::default(),
         };
         let plugins = context.plugins.clone();
         tokio::spawn(finding::find_all(plugins, requests.clone()));
@@ -233,9 +237,14 @@ impl Supervisor {
         self.ask(|answer| Request::Input(id, bytes, answer)).await?
     }
 
-    /// Whether it still does its work.
+    /// Whether it still does its work, as far as it has any.
     pub async fn answers(&self) -> bool {
-        self.ask(Request::Views).await.is_ok()
+        self.is_over() || self.ask(Request::Views).await.is_ok()
+    }
+
+    /// Whether it has ended as it was told to.
+    pub fn is_over(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed) && self.requests.is_closed()
     }
 
     /// All modules.
@@ -251,6 +260,7 @@ impl Supervisor {
 
     /// Ends all lives. Returns when that is done.
     pub async fn drain(&self, drain: Drain) {
+        self.is_draining.store(true, Ordering::Relaxed);
         // Where the supervisor is gone there is nothing to drain.
         let _ = self.ask(|answer| Request::Drain(drain, answer)).await;
     }

@@ -82,6 +82,8 @@ pub struct Handling {
     pub attach: bool,
     /// How long it may take to end by itself when it is stopped, in seconds. Default: the module's own.
     pub stop_timeout: Option<i64>,
+    /// How long it may run before it is stopped, in seconds since its last start. Default without end.
+    pub longest_run_sec: Option<f64>,
     /// When it counts as idle and is stopped. Default never.
     pub idle: Option<IdleRule>,
 }
@@ -102,7 +104,7 @@ pub enum Reason {
     Itself,
     /// The link has deleted it; with the link's note of that.
     Deleted(Value),
-    /// It was idle for longer than its rule allows.
+    /// It was idle, or ran, for longer than its handling allows.
     Idle,
     /// The daemon is ending and takes its modules along.
     Shutdown,

@@ -61,6 +61,8 @@ impl<L: Link> Life<L> {
             tokio::pin!(fed);
             let bored = self.bored().fuse();
             tokio::pin!(bored);
+            let overdue = self.overdue().fuse();
+            tokio::pin!(overdue);
             let stopped = Fuse::terminated();
             tokio::pin!(stopped);
             if *reason != Reason::Itself {
@@ -84,6 +86,10 @@ impl<L: Link> Life<L> {
                     Ok(()) = wishes.changed() => wished = wishes.borrow_and_update().clone(),
                     () = &mut bored => {
                         log::info!("module {:?} is idle", self.order.id);
+                        wished = Some(Wish::End(Reason::Idle));
+                    }
+                    () = &mut overdue => {
+                        log::info!("module {:?} has run for as long as it may", self.order.id);
                         wished = Some(Wish::End(Reason::Idle));
                     }
                 }
@@ -112,6 +118,35 @@ impl<L: Link> Life<L> {
             sleep(Duration::from_secs(rule.check_interval_sec.max(1))).await;
         }
     }
+
+    /// Returns when the module's last start is longer ago than it may run.
+    async fn overdue(&self) {
+        let Some(longest) = self.order.handling.longest_run_sec else {
+            return std::future::pending().await;
+        };
+        loop {
+            let pause = match self.look().await {
+                Ok(status) if status.state == Some(State::Running) => {
+                    let now = jiff::Timestamp::now().as_nanosecond();
+                    let left = time_left(longest, status.started_at, now);
+                    if left.is_zero() {
+                        return;
+                    }
+                    left
+                }
+                // It is about to be started again, or its plugin does not answer now.
+                Ok(_) | Err(_) => policy::LONGEST_PAUSE,
+            };
+            sleep(pause).await;
+        }
+    }
+}
+
+/// How much of `longest` is left at `now` to a run that began at `started`, both in nanoseconds since 1970.
+fn time_left(longest: f64, started: i64, now: i128) -> Duration {
+    let passed = Duration::from_nanos(u64::try_from(now - i128::from(started)).unwrap_or(0));
+    Duration::try_from_secs_f64(longest)
+        .map_or(Duration::MAX, |longest| longest.saturating_sub(passed))
 }
 
 /// Whether `why` takes the place of `reason`: a deletion is answered as one, whatever else ends the module.
@@ -126,4 +161,23 @@ fn is_new(reason: &Reason, why: &Reason) -> bool {
 fn is_over(status: &status::Response) -> bool {
     matches!(status.state, Some(State::Exited))
         || (status.state.is_none() && status.finished_at.is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_of_a_run() {
+        const START: i64 = 1_700_000_000_000_000_000;
+        let left = |longest, seconds: i128| {
+            time_left(longest, START, i128::from(START) + seconds * 1_000_000_000)
+        };
+        assert_eq!(left(60.0, 0), Duration::from_secs(60));
+        assert_eq!(left(60.5, 20), Duration::from_millis(40_500));
+        assert_eq!(left(60.0, 60), Duration::ZERO);
+        assert_eq!(left(60.0, 100), Duration::ZERO);
+        // The clock was set back.
+        assert_eq!(left(60.0, -5), Duration::from_secs(60));
+    }
 }

@@ -88,7 +88,7 @@ pub enum Error {
 /// # Errors
 /// [`Error`].
 pub async fn run(args: Args) -> Result<(), Error> {
-    let loaded = settings::load(args.config.as_deref(), std::env::vars())?;
+    let loaded = settings::load(args.config.as_deref(), std::env::vars_os())?;
     greet(&loaded);
     let settings = Arc::new(loaded.settings);
     let mut daemon = Daemon::start(settings.edge.clone(), NAME)?;

@@ -298,7 +298,7 @@ impl Session {
 
     /// Reads again what can be read again: how programs are started, and how much is logged.
     fn reload(&mut self) {
-        match settings::load(self.config.as_deref(), std::env::vars()) {
+        match settings::load(self.config.as_deref(), std::env::vars_os()) {
             Ok(loaded) => {
                 super::greet(&loaded);
                 self.requests.set(Arc::new(loaded.settings));

@@ -16,6 +16,7 @@ use shellrt_api::v0::Secret;
 use super::daemon::{self, Daemon};
 use super::table::{Sources, Table};
 use crate::link::silverline::dialect::Dialect;
+use crate::link::silverline::files;
 use crate::logging::LogLevel;
 
 pub use container::environment;
@@ -312,6 +313,9 @@ fn repository(mut table: Table<'_>, dialect: Dialect) -> Repository {
         max_files: table.whole("max_files", 1).map_or(10_000, to_size),
     };
     if let Some(url) = &repository.url {
+        if let Err(error) = files::check_repository(dialect, url) {
+            table.problem("url", &format!("can't be used: {error}"));
+        }
         let is_joined = matches!(dialect, Dialect::G2 | Dialect::AppLauncher);
         let path = url
             .strip_prefix("http")

@@ -203,7 +203,7 @@ fn the_environment_has_the_last_word() {
 fn all_that_is_wrong_is_said_at_once() {
     let text = "runtime: {uuid: 'a/#', reg_attempts: -2, max_nmodules: many}\n\
         mqtt: {port: 70000, cert: /nowhere}\nlauncher: {PY: {plugin: none}, CTN: {config: {cpus: x}}}\n\
-        version: 0\ndialect: g7\ntopics: {a: '@format {this.nope}'}\nedge: {on_shutdown: maybe}\n";
+        version: 0\ndialect: g7\ntopics: {a: '@format {this.nope}'}\nedge: {on_shutdown: maybe}\nrepository: {url: 'https://me:hunter2@h/'}\n";
     let (problems, _) = checked(&[("settings.yaml", text)], &[("DYNACONF_LOGLEVEL", "loud")]);
     let expected = [
         "\"dialect\" must be \"sideload\", \"g2\", \"manager\" or \"applauncher\" (DIR/settings.yaml)",
@@ -216,6 +216,8 @@ fn all_that_is_wrong_is_said_at_once() {
         "\"mqtt.host\" is missing (DIR/settings.yaml)",
         "\"mqtt.port\" must be 65535 at most (DIR/settings.yaml)",
         "\"mqtt.ssl\" is missing (DIR/settings.yaml)",
+        "\"repository.url\" can't be used: it must not have a name and a password in it; \
+         \"repository.username\" and \"repository.password\" are for them (DIR/settings.yaml)",
         "\"runtime.max_nmodules\" must be a whole number, 0 or more (DIR/settings.yaml)",
         "\"runtime.name\" is missing (DIR/settings.yaml)",
         "\"runtime.reg_attempts\" must be a whole number, -1 or more (DIR/settings.yaml)",

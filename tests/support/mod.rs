@@ -10,5 +10,6 @@ pub mod name_server;
 pub mod network;
 pub mod plugin;
 pub mod registry;
+pub mod router;
 pub mod shellrt;
 pub mod wasm;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::Value;
+use shellrt_api::v0::config::wasm;
 use shellrt_api::v0::logs::Stream;
 use tokio::sync::mpsc;
 
@@ -161,11 +162,12 @@ impl Requests {
     fn order(&self, create: &Create) -> Result<(Order, Note), Problem> {
         let dir = self.store.files(&name_of(&create.uuid));
         let plan = self.plan(create, &dir)?;
+        let is_wasm = plan.spec.config_type == wasm::CONFIG_TYPE;
         let note = self.reports.expect(create, plan.files);
         let order = Order {
             id: create.uuid.clone(),
             spec: plan.spec,
-            handling: self.handling(plan.handling),
+            handling: self.handling(plan.handling, is_wasm),
             note: note.to_value(),
         };
         Ok((order, note))
@@ -189,8 +191,8 @@ impl Requests {
             .map_err(|error| Problem::new("error in launcher", chain(&error)))
     }
 
-    /// How a module's output goes out, which depends on the dialect.
-    fn handling(&self, mut handling: Handling) -> Handling {
+    /// How a module is handled, where that depends on the dialect or the kind of module.
+    fn handling(&self, mut handling: Handling, is_wasm: bool) -> Handling {
         let dialect = self.messages.identity().dialect;
         handling.streams = match (self.settings.launcher.pipe_stdout, dialect) {
             (false, _) => Vec::new(),
@@ -200,6 +202,11 @@ impl Requests {
         };
         handling.text = dialect.words().output == Text::Json;
         handling.attach = false;
+        if is_wasm {
+            // WebAssembly has no signals: most programs can't hear that they should end, and the others
+            // are quick.
+            handling.stop_timeout.get_or_insert(1);
+        }
         handling
     }
 

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::json;
+use tests::broker::{self, Broker};
 use tests::image::Image;
+use tests::plugin::until;
 use tests::registry::{self, Registry};
 use tests::shellrt::Shellrt;
 use tests::wasm::Wasm;
@@ -275,4 +277,89 @@ fn the_life_of_a_container_is_as_the_readme_shows_it() {
     let left = shellrt.containerd.left_of_modules();
     assert!(left.is_empty(), "{left:#?}");
     assert_eq!(shellrt.containerd.ctr(&["images", "ls", "-q"]), "");
+}
+
+/// The messages of the transcript come, one piece of output or several.
+#[test]
+fn a_silverline_runtime_does_what_the_readme_shows() {
+    let Some(broker) = Broker::start(&broker::Options::default()) else {
+        return;
+    };
+    let wasm = Wasm::new();
+    let settings = block("yaml", "# settings.yaml");
+    std::fs::write(wasm.files().join("settings.yaml"), settings).unwrap();
+    let shown = block("console", "$ shellrt-edged silverline");
+    let line = |program: &str| {
+        let begin = format!("$ {program} ");
+        let line = shown.lines().find_map(|line| line.strip_prefix(&begin));
+        line.unwrap().to_owned()
+    };
+    let filter = line("mosquitto_sub");
+    let recorder = broker.record(filter.split('\'').nth(1).unwrap());
+
+    let program = tests::binaries::program("shellrt-edged");
+    let path = std::env::var("PATH").unwrap();
+    let path = format!("{}:{path}", program.parent().unwrap().display());
+    let mut command = Command::new(&program);
+    command.args(["silverline", "--config"]).arg(wasm.files());
+    for (name, value) in &wasm.environment {
+        command.env(name, value.as_ref().unwrap());
+    }
+    let log = wasm.files().join("edged.log");
+    let daemon = command
+        .env("PATH", path)
+        .env("DYNACONF_MQTT__PORT", broker.port().to_string())
+        .env("DYNACONF_EDGE__STATE_DIR", wasm.files().join("state"))
+        .current_dir(root())
+        .stderr(std::fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    let mut daemon = Ended(daemon);
+    let text = || std::fs::read_to_string(&log).unwrap();
+    until("the daemon listens", || {
+        assert!(daemon.0.try_wait().unwrap().is_none(), "{}", text());
+        text().contains("no registration is asked for")
+    });
+
+    let publish = format!(
+        "mosquitto_pub -p {} {}",
+        broker.port(),
+        line("mosquitto_pub")
+    );
+    let published = Command::new("sh").arg("-c").arg(publish).status().unwrap();
+    assert!(published.success());
+    let wanted = shown.lines().filter(|line| !line.starts_with("$ "));
+    let wanted: Vec<(String, serde_json::Value)> = wanted
+        .map(|line| {
+            let (topic, payload) = line.split_once(' ').unwrap();
+            (topic.to_owned(), serde_json::from_str(payload).unwrap())
+        })
+        .collect();
+    let (last, _) = wanted.last().unwrap();
+    recorder.wait_for_nth(last, 1);
+    let mut messages: Vec<(String, serde_json::Value)> = Vec::new();
+    for message in recorder.messages() {
+        let mut payload = message.json();
+        if payload["action"] == "delete" {
+            payload["object_id"] = json!("...");
+        }
+        match (messages.last_mut(), payload.as_str()) {
+            (Some((topic, json)), Some(more)) if *topic == message.topic => {
+                *json = json!(format!("{}{more}", json.as_str().unwrap()));
+            }
+            _ => messages.push((message.topic, payload)),
+        }
+    }
+    assert_eq!(messages, wanted);
+}
+
+/// A program that ends with the test.
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

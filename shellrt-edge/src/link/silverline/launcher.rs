@@ -18,7 +18,7 @@ use crate::order::{Handling, Spec};
 use crate::policy::IdleRule;
 use crate::settings::silverline::{environment, Kind, Launcher, Settings};
 
-use arguments::Arguments;
+pub use arguments::Arguments;
 
 /// The variable in which a program finds its own uuid.
 const OWN_UUID: &str = "PROGRAM_OBJECT_ID";

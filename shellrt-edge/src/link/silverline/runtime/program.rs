@@ -1,9 +1,6 @@
 //! What the object that creates a module means for a plugin: which program, with which arguments,
 //! environment, directories and limits.
-//!
-//! `args` is an object, or a list (the orchestrator makes `[]` of nothing), or one text, or not there.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,13 +9,11 @@ use shellrt_api::v0::config::{self, containerd, wasm, Restart};
 use shellrt_api::v0::img_pull;
 use shellrt_api::v0::logs::Stream;
 
+use crate::link::silverline::launcher::{self, Arguments};
 use crate::order::{Handling, Order, Spec};
 
 /// How much of a module's output goes out at once, in bytes, as upstream's own runtime does it.
 const PIECE: usize = 4096;
-
-/// The period of a `resources` that names none, in nanoseconds.
-const PERIOD: f64 = 10_000_000.0;
 
 /// What a plugin runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,8 +28,8 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadProgram {
     /// A member is missing, or is not what it must be.
-    #[error("{0:?} must be {1}")]
-    Member(&'static str, &'static str),
+    #[error(transparent)]
+    Member(#[from] launcher::Error),
     /// There is no such file.
     #[error("there is no file {0:?} below {1:?}")]
     NoFile(String, PathBuf),
@@ -65,9 +60,16 @@ pub fn program(
 ) -> Result<Program, BadProgram> {
     let file = data.get("file").and_then(Value::as_str);
     let file = file.filter(|file| !file.is_empty());
-    let file = file.ok_or(BadProgram::Member("file", "the program's file"))?;
-    let args = Args::of(data.get("args"))?;
+    let file = file.ok_or_else(|| member("file", "must be the program's file"))?;
+    let args = Arguments::read(&launcher::Program {
+        args: data.get("args").cloned().unwrap_or_default(),
+        ..Default::default()
+    })?;
     let mut limit = args.limit;
+    let restart = match args.restarts {
+        true => Restart::OnFailure { max: None },
+        false => Restart::No,
+    };
     let (image, config_type, config) = match kind {
         Kind::Wasm => {
             let path = located(files, file)?;
@@ -79,21 +81,21 @@ pub fn program(
                 cpus: args.cpus,
                 timeout: limit.take().map(config::Duration),
                 stdin: true,
-                restart: args.restart,
+                restart,
                 ..Default::default()
             };
             (image, wasm::CONFIG_TYPE, json!(config))
         }
         Kind::Containerd => {
             if !args.dirs.is_empty() {
-                return Err(BadProgram::Member("args.dirs", "empty for a container"));
+                return Err(member("args.dirs", "can't be given to a container"));
             }
             let config = containerd::Config {
                 image: file.to_owned(),
                 command: (!args.argv.is_empty()).then_some(args.argv),
                 cpus: args.cpus,
                 stdin: true,
-                restart: args.restart,
+                restart,
                 ..Default::default()
             };
             (file.to_owned(), containerd::CONFIG_TYPE, json!(config))
@@ -135,122 +137,20 @@ fn note(data: &Map<String, Value>) -> Value {
     Value::Object(kept.collect())
 }
 
-/// The member `args`.
-#[derive(Debug, Default, PartialEq)]
-struct Args {
-    argv: Vec<String>,
-    env: BTreeMap<String, String>,
-    dirs: Vec<String>,
-    limit: Option<Duration>,
-    restart: Restart,
-    cpus: Option<f64>,
+fn member(name: &'static str, reason: &str) -> BadProgram {
+    BadProgram::Member(launcher::Error::Member(name, reason.to_owned()))
 }
 
-impl Args {
-    fn of(args: Option<&Value>) -> Result<Args, BadProgram> {
-        let args = match args {
-            None | Some(Value::Null) => return Ok(Args::default()),
-            Some(Value::Object(args)) => args,
-            Some(list) => {
-                let argv = texts(Some(list), "args")?;
-                return Ok(Args {
-                    argv,
-                    ..Args::default()
-                });
-            }
-        };
-        let restart = match args.get("fault_crash").map(Value::as_str) {
-            None | Some(Some("ignore")) => Restart::No,
-            Some(Some("restart")) => Restart::OnFailure { max: None },
-            Some(_) => {
-                return Err(BadProgram::Member(
-                    "args.fault_crash",
-                    "\"ignore\" or \"restart\"",
-                ))
-            }
-        };
-        Ok(Args {
-            argv: texts(args.get("argv"), "args.argv")?,
-            env: env(&texts(args.get("env"), "args.env")?)?,
-            dirs: texts(args.get("dirs"), "args.dirs")?,
-            limit: limit(args.get("limit"))?,
-            restart,
-            cpus: cpus(args.get("resources"))?,
-        })
-    }
-}
-
-/// A list of texts, or one text, or nothing.
-fn texts(value: Option<&Value>, member: &'static str) -> Result<Vec<String>, BadProgram> {
-    let bad = || BadProgram::Member(member, "a list of texts");
-    match value {
-        None | Some(Value::Null) => Ok(Vec::new()),
-        Some(Value::String(text)) => Ok(vec![text.clone()]),
-        Some(Value::Array(list)) => {
-            let texts = list.iter().map(|item| match item {
-                Value::String(text) => Ok(text.clone()),
-                Value::Number(number) => Ok(number.to_string()),
-                _ => Err(bad()),
-            });
-            texts.collect()
-        }
-        Some(_) => Err(bad()),
-    }
-}
-
-fn env(list: &[String]) -> Result<BTreeMap<String, String>, BadProgram> {
-    let pairs = list.iter().map(|item| {
-        let (name, value) = item.split_once('=')?;
-        (!name.is_empty()).then(|| (name.to_owned(), value.to_owned()))
-    });
-    let env: Option<_> = pairs.collect();
-    env.ok_or(BadProgram::Member("args.env", "a list of NAME=VALUE"))
-}
-
-fn limit(value: Option<&Value>) -> Result<Option<Duration>, BadProgram> {
-    let bad = BadProgram::Member("args.limit", "a number of seconds above 0");
-    match value {
-        None | Some(Value::Null) => Ok(None),
-        Some(value) => {
-            let seconds = value.as_f64().filter(|seconds| *seconds > 0.0);
-            let limit = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-            limit.map(Some).ok_or(bad)
-        }
-    }
-}
-
-fn cpus(value: Option<&Value>) -> Result<Option<f64>, BadProgram> {
-    let bad = BadProgram::Member("args.resources", "{\"period\": ns, \"runtime\": ns}");
-    let resources = match value {
-        None | Some(Value::Null) => return Ok(None),
-        Some(Value::Object(resources)) if resources.is_empty() => return Ok(None),
-        Some(Value::Object(resources)) => resources,
-        Some(_) => return Err(bad),
-    };
-    let period = match resources.get("period") {
-        None => Some(PERIOD),
-        Some(period) => period.as_f64().filter(|period| *period > 0.0),
-    };
-    let runtime = resources.get("runtime").and_then(Value::as_f64);
-    let runtime = runtime.filter(|runtime| *runtime > 0.0);
-    match (period, runtime) {
-        (Some(period), Some(runtime)) => Ok(Some(runtime / period)),
-        _ => Err(bad),
-    }
-}
-
-/// The directories that a program sees under their own names: `DIR`, or `NAME::DIR` for another one.
+/// The directories that a program sees under their own names.
 fn mounts(files: &Path, dirs: &[String]) -> Result<Vec<wasm::Mount>, BadProgram> {
     let mounts = dirs.iter().map(|dir| {
-        let (target, dir) = dir.split_once("::").unwrap_or((dir, dir));
-        let target = match target {
-            "." => target.to_owned(),
-            target => format!("/{}", target.trim_start_matches(['/', '.'])),
-        };
         Ok(wasm::Mount {
             kind: wasm::MountKind::Bind,
             source: located(files, dir)?,
-            target,
+            target: match dir.as_str() {
+                "" => ".".to_owned(),
+                dir => format!("/{dir}"),
+            },
             read_only: false,
         })
     });
@@ -277,10 +177,6 @@ mod tests {
         value.as_object().unwrap().clone()
     }
 
-    fn args(value: Value) -> Result<Args, BadProgram> {
-        Args::of(Some(&value))
-    }
-
     /// The create of section 4, as the orchestrator forwards it.
     #[test]
     fn a_create_becomes_an_order() {
@@ -298,9 +194,9 @@ mod tests {
         let spec = &made.order.spec;
         assert_eq!(
             Value::Object(spec.config.clone()),
-            json!({"image": image, "command": ["x"], "timeout": 60.0, "stdin": true})
+            json!({"image": image, "command": ["x"], "timeout": 60, "stdin": true})
         );
-        assert_eq!(spec.env, BTreeMap::from([("A".to_owned(), "1".to_owned())]));
+        assert_eq!(spec.env.get("A").map(String::as_str), Some("1"));
         assert_eq!((spec.config_type.as_str(), made.limit), ("wasm", None));
         assert_eq!(
             made.order.note,
@@ -309,55 +205,42 @@ mod tests {
     }
 
     #[test]
-    fn args_come_in_four_shapes() {
-        let argv = |list: &[&str]| Args {
-            argv: list.iter().map(|arg| (*arg).to_owned()).collect(),
-            ..Args::default()
-        };
-        assert_eq!(Args::of(None), Ok(argv(&[])));
-        assert_eq!(args(json!(null)), Ok(argv(&[])));
-        assert_eq!(args(json!([])), Ok(argv(&[])));
-        assert_eq!(args(json!(["a", "b c"])), Ok(argv(&["a", "b c"])));
-        assert_eq!(args(json!("a b")), Ok(argv(&["a b"])));
-        assert_eq!(args(json!({"argv": ["a", 3]})), Ok(argv(&["a", "3"])));
-    }
-
-    #[test]
-    fn what_it_is_allowed() {
-        let all = args(json!({"fault_crash": "restart", "limit": 1.5,
-            "resources": {"period": 20_000_000, "runtime": 5_000_000}}));
-        let wanted = Args {
-            limit: Some(Duration::from_millis(1500)),
-            restart: Restart::OnFailure { max: None },
-            cpus: Some(0.25),
-            ..Args::default()
-        };
-        assert_eq!(all, Ok(wanted));
-        let half = args(json!({"resources": {"runtime": 5_000_000}})).unwrap();
-        assert_eq!(half.cpus, Some(0.5));
-    }
-
-    #[test]
-    fn bad_args_are_named() {
-        for (value, member) in [
-            (json!(5), "args"),
-            (json!({"argv": [["a"], ["b"]]}), "args.argv"),
-            (json!({"env": ["A"]}), "args.env"),
-            (json!({"env": ["=1"]}), "args.env"),
-            (json!({"limit": "soon"}), "args.limit"),
-            (json!({"limit": -1}), "args.limit"),
-            (json!({"limit": 1e300}), "args.limit"),
-            (json!({"fault_crash": "x"}), "args.fault_crash"),
+    fn what_is_wrong_is_named() {
+        let files = tempfile::tempdir().unwrap();
+        std::fs::write(files.path().join("a.wasm"), "").unwrap();
+        for (data, word) in [
+            (json!({}), "file"),
+            (json!({"file": ""}), "file"),
+            (json!({"file": "a.wasm", "args": 5}), "args"),
             (
-                json!({"resources": {"period": 0, "runtime": 1}}),
-                "args.resources",
+                json!({"file": "a.wasm", "args": {"limit": "soon"}}),
+                "args.limit",
+            ),
+            (
+                json!({"file": "a.wasm", "args": {"dirs": [".."]}}),
+                "args.dirs",
             ),
         ] {
-            match args(value.clone()) {
-                Err(BadProgram::Member(found, _)) => assert_eq!(found, member),
-                other => panic!("{value} => {other:?}"),
-            }
+            let error = program(Kind::Wasm, "wasm", files.path(), "m", &object(data)).unwrap_err();
+            let word = format!("{word:?}");
+            assert!(error.to_string().starts_with(&word), "{error}");
         }
+    }
+
+    #[test]
+    fn a_container_has_its_arguments_and_its_limit_is_not_the_plugins() {
+        let data = object(
+            json!({"file": "busybox", "args": {"argv": ["sh"], "limit": 1.5,
+            "fault_crash": "restart", "resources": {"runtime": 5_000_000}}}),
+        );
+        let none = Path::new("/nowhere");
+        let made = program(Kind::Containerd, "containerd", none, "m", &data).unwrap();
+        assert_eq!(
+            Value::Object(made.order.spec.config),
+            json!({"image": "busybox", "command": ["sh"], "cpus": 0.5, "stdin": true,
+                "restart": "on-failure"})
+        );
+        assert_eq!(made.limit, Some(Duration::from_millis(1500)));
     }
 
     #[test]
@@ -378,7 +261,7 @@ mod tests {
             Err(BadProgram::NoFile(..))
         ));
         assert!(matches!(
-            mounts(&files, &["tmp::..".to_owned()]),
+            mounts(&files, &["..".to_owned()]),
             Err(BadProgram::Outside(..))
         ));
     }

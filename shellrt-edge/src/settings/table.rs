@@ -125,10 +125,33 @@ impl Sources {
 
     /// Notes that `key` is wrong.
     pub fn problem(&self, key: &str, what: &str) {
-        let text = format!("{key:?} {what} ({})", self.origin(key));
+        self.note(format!("{key:?} {what} ({})", self.origin(key)));
+    }
+
+    /// Notes a problem, once.
+    fn note(&self, text: String) {
         let mut notes = self.notes.borrow_mut();
         if !notes.problems.contains(&text) {
             notes.problems.push(text);
+        }
+    }
+
+    /// Notes that `key` is missing, and where it got lost when it was there.
+    fn missing(&self, key: &str) {
+        let path: Vec<&str> = key.split('.').collect();
+        let has = |layer: &Layer, path: &[&str]| merge::get(&layer.tree, path).is_some();
+        let set = self.layers.iter().rposition(|layer| has(layer, &path));
+        let later = set
+            .and_then(|set| self.layers.get(set + 1..))
+            .unwrap_or_default();
+        let parent = path.split_last().map_or(&path[..], |(_, parent)| parent);
+        match later.iter().find(|layer| has(layer, parent)) {
+            Some(thief) => self.note(format!(
+                "{key:?} is missing, as {} replaces its table; write \"dynaconf_merge: true\" at the \
+                 top of that file",
+                thief.file.display()
+            )),
+            None => self.problem(key, "is missing"),
         }
     }
 
@@ -268,7 +291,7 @@ impl<'a> Table<'a> {
     pub fn require(&self, key: &str) {
         let value = merge::get(&self.entries, &[key]);
         if value.is_none_or(|value| value.is_null() || value == "") {
-            self.problem(key, "is missing");
+            self.sources.missing(&self.name(key));
         }
     }
 

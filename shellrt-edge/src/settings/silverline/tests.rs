@@ -233,6 +233,23 @@ fn all_that_is_wrong_is_said_at_once() {
     assert_eq!(problems.len(), expected.len() + 1);
 }
 
+/// What happens to everybody once: a table without the word that has it merged.
+#[test]
+fn who_takes_a_setting_away_is_named() {
+    let files = [
+        ("settings.yaml", SMALL),
+        (".secrets.yaml", "mqtt: {username: u, password: p}\n"),
+    ];
+    let (problems, _) = checked(&files, &[]);
+    let lost = |key: &str| {
+        format!(
+            "\"mqtt.{key}\" is missing, as DIR/.secrets.yaml replaces its table; write \
+             \"dynaconf_merge: true\" at the top of that file"
+        )
+    };
+    assert_eq!(problems, [lost("port"), lost("ssl"), lost("host")]);
+}
+
 #[test]
 fn what_is_strange_is_said_by_name() {
     let text = "runtime: {name: a, nmae: b}\nnonsense: 1\nedge: {colour: red}\n\

@@ -227,6 +227,7 @@ impl Request<'_> {
         let file = file.ok_or_else(|| Problem::new("missing field", key))?;
         let parent = Value::from(self.identity.uuid.clone());
         self.envelope.data.insert("parent".to_owned(), parent);
+        self.text("scene")?;
         let scene = scene(&self.envelope.data);
         if !topics::is_levels(&scene) {
             return Err(Problem::new("invalid scene", scene));
@@ -281,7 +282,8 @@ impl Request<'_> {
 
 /// The scene of a module, with the namespace in front.
 fn scene(data: &Map<String, Value>) -> String {
-    if let Some(Value::String(scene)) = data.get("scene") {
+    let scene = data.get("scene").and_then(Value::as_str);
+    if let Some(scene) = scene.filter(|scene| !scene.is_empty()) {
         // Also where there is a namespace already; the programs of this field do so, though their
         // documents say otherwise, and it is they who listen.
         return format!("public/{scene}");

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -52,6 +53,9 @@ pub struct DeleteNote {
     /// The request.
     pub data: Map<String, Value>,
 }
+
+/// How long messages take at most that cross each other between here and the orchestrator.
+pub const CROSSING: Duration = Duration::from_secs(5);
 
 /// The members of a request that may be secret.
 const SECRET: [&str; 2] = ["env", "args"];
@@ -109,6 +113,8 @@ struct Known {
     active: BTreeMap<String, Timestamp>,
     /// Whose end is on its way to the orchestrator.
     ending: BTreeMap<String, usize>,
+    /// Whose end it has, and since when.
+    ended: BTreeMap<String, Instant>,
 }
 
 /// Whose input it is.
@@ -214,6 +220,14 @@ impl Reports {
     /// Whether the end of the module `id` is on its way to the orchestrator.
     pub fn is_ending(&self, id: &str) -> bool {
         self.known().ending.contains_key(id)
+    }
+
+    /// Whether the end of the module `id` may not have been known to the orchestrator when it sent what
+    /// comes in now.
+    pub fn may_cross(&self, id: &str) -> bool {
+        let known = self.known();
+        let at = known.ended.get(id);
+        known.ending.contains_key(id) || at.is_some_and(|at| at.elapsed() < CROSSING)
     }
 
     /// Publishes, and waits until the broker has it.
@@ -354,6 +368,8 @@ impl Link for Reports {
         if left == Some(0) {
             known.ending.remove(&order.id);
         }
+        known.ended.retain(|_, at| at.elapsed() < CROSSING);
+        known.ended.insert(order.id.clone(), Instant::now());
     }
 
     async fn gone(&self, order: &Order) {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -14,7 +15,7 @@ use super::dialect::{Dialect, Text};
 use super::incoming::{Create, Delete, Problem};
 use super::launcher;
 use super::messages::{Message, Messages};
-use super::reports::{chain, DeleteNote, Note, Reports};
+use super::reports::{chain, DeleteNote, Note, Reports, CROSSING};
 use super::stdio;
 use crate::mqtt::{self, Mqtt};
 use crate::order::{name_of, Handling, Order};
@@ -35,6 +36,8 @@ pub struct Requests {
     store: Store,
     answers: mpsc::Sender<Message>,
     counters: Arc<Counters>,
+    /// When the orchestrator answered the last registration.
+    registered: Option<Instant>,
 }
 
 /// What was done so far.
@@ -85,12 +88,19 @@ impl Requests {
             store,
             answers,
             counters: Arc::default(),
+            registered: None,
         }
     }
 
     /// What was done so far.
     pub fn counters(&self) -> Arc<Counters> {
         Arc::clone(&self.counters)
+    }
+
+    /// The orchestrator has answered a registration, and may send once more what should run here.
+    pub fn registered(&mut self) {
+        count(&self.counters.registrations);
+        self.registered = Some(Instant::now());
     }
 
     /// From now on programs are started as these settings say.
@@ -119,9 +129,15 @@ impl Requests {
     /// A module is to run.
     pub async fn create(&self, create: Create) {
         let is_resent = self.messages.identity().dialect == Dialect::Manager;
-        if is_resent && (self.is_alive(&create.uuid).await || self.reports.is_ending(&create.uuid))
-        {
-            return self.resent(&create);
+        if is_resent {
+            let just_registered = self.registered.is_some_and(|at| at.elapsed() < CROSSING);
+            let has_ended = match just_registered {
+                true => self.reports.may_cross(&create.uuid),
+                false => self.reports.is_ending(&create.uuid),
+            };
+            if has_ended || self.is_alive(&create.uuid).await {
+                return self.resent(&create);
+            }
         }
         let (order, note) = match self.order(&create) {
             Ok(order) => order,

@@ -17,7 +17,7 @@ use super::keepalive::Child;
 use super::messages::Messages;
 use super::registration::{Registration, Step};
 use super::reports::{number, Note, Reports};
-use super::requests::{count, Requests};
+use super::requests::Requests;
 use super::Error;
 use crate::daemon::Daemon;
 use crate::mqtt::{self, Event, Mqtt};
@@ -252,7 +252,7 @@ impl Session {
             return;
         }
         self.registration.answered();
-        count(&self.requests.counters().registrations);
+        self.requests.registered();
         log::info!("registered");
         let interval = answer.details.get("ka_interval_sec");
         let seconds = interval.and_then(serde_json::Value::as_f64);

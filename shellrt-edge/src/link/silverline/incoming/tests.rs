@@ -207,6 +207,7 @@ fn problems_have_their_names() {
         ("file", json!(["a"]), "invalid file", "it must be text"),
         ("location", json!({}), "invalid location", "it must be text"),
         ("scene", json!("a+"), "invalid scene", "public/a+"),
+        ("scene", json!(5), "invalid scene", "it must be text"),
     ] {
         let mut changed = whole.clone();
         changed[key] = value;
@@ -240,6 +241,7 @@ fn the_scene_is_the_modules_or_its_environments() {
     // Seen so, with two levels in front.
     assert_eq!(of(json!({"scene": "aa/bbb"})), "public/aa/bbb");
     assert_eq!(of(json!({"scene": "bbb"})), "public/bbb");
+    assert_eq!(of(json!({"scene": "", "env": ["SCENE=b"]})), "public/b");
     assert_eq!(of(json!({"env": {"NAMESPACE": "a", "SCENE": "b"}})), "a/b");
     assert_eq!(of(json!({"env": ["SCENERY=x", "SCENE=b"]})), "public/b");
     assert_eq!(of(json!({"env": "SCENE=b"})), "public/default");

@@ -3,6 +3,7 @@
 use crate::file;
 use crate::hangup::{Hangup, Wake};
 use rustix::fs::inotify;
+use rustix::io::Errno;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -12,13 +13,17 @@ use std::time::{Duration, Instant};
 /// directory itself goes. What else matters is looked at every [`Watch::LOOK_AGAIN`].
 #[derive(Debug)]
 pub struct Watch {
-    events: OwnedFd,
+    /// Nothing where the user has as many of these as it may: 128 unless the machine is set otherwise.
+    events: Option<OwnedFd>,
 }
 
 impl Watch {
     /// How long a change may go unnoticed in the worst case: a lock that the kernel released because
     /// its holder was killed makes no event.
     pub const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+    /// The same where the machine has no more descriptors for such events.
+    const LOOK_BLINDLY: Duration = Duration::from_millis(20);
 
     /// Begins to watch. Look at the state after this, or a change in between is missed.
     ///
@@ -36,7 +41,12 @@ impl Watch {
             Ok(events)
         };
         match watch() {
-            Ok(events) => Ok(Watch { events }),
+            Ok(events) => Ok(Watch {
+                events: Some(events),
+            }),
+            Err(Errno::MFILE | Errno::NFILE | Errno::NOSPC) if dir.is_dir() => {
+                Ok(Watch { events: None })
+            }
             Err(errno) => Err(file::Error::new("watch", dir, errno)),
         }
     }
@@ -53,12 +63,18 @@ impl Watch {
         deadline: Option<Instant>,
     ) -> io::Result<Wake> {
         let rest = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let limit = rest.map_or(Self::LOOK_AGAIN, |rest| rest.min(Self::LOOK_AGAIN));
-        let mut inputs = vec![self.events.as_fd()];
+        let pause = match self.events {
+            Some(_) => Self::LOOK_AGAIN,
+            None => Self::LOOK_BLINDLY,
+        };
+        let limit = rest.map_or(pause, |rest| rest.min(pause));
+        let mut inputs: Vec<BorrowedFd> = self.events.iter().map(AsFd::as_fd).collect();
         inputs.extend(other);
         let mut wake = hangup.wait(&inputs, Some(limit))?;
-        let mut events = [0; 4096];
-        while rustix::io::read(&self.events, &mut events).is_ok_and(|length| length > 0) {}
+        if let Some(events) = &self.events {
+            let mut buffer = [0; 4096];
+            while rustix::io::read(events, &mut buffer).is_ok_and(|length| length > 0) {}
+        }
         if wake == Wake::Timeout && deadline.is_none_or(|deadline| Instant::now() < deadline) {
             wake = Wake::Ready;
         }
@@ -83,11 +99,12 @@ mod tests {
         let (hangup, _reader) = output();
         act();
         let mut inotify = [0; 4096];
-        let ready = hangup.wait(&[watch.events.as_fd()], Some(Duration::ZERO));
+        let events = watch.events.as_ref().unwrap();
+        let ready = hangup.wait(&[events.as_fd()], Some(Duration::ZERO));
         let ready = ready.unwrap() == Wake::Ready;
         // What was noticed is forgotten by the wait.
         assert_eq!(watch.wait(&hangup, None, None).unwrap(), Wake::Ready);
-        assert!(rustix::io::read(&watch.events, &mut inotify).is_err());
+        assert!(rustix::io::read(events, &mut inotify).is_err());
         ready
     }
 
@@ -122,6 +139,15 @@ mod tests {
         assert_eq!(ready, Wake::Ready);
         drop(reader);
         assert_eq!(watch.wait(&hangup, None, None).unwrap(), Wake::HungUp);
+    }
+
+    #[test]
+    fn without_events_it_looks_again_soon() {
+        let blind = Watch { events: None };
+        let (hangup, _reader) = output();
+        let begun = Instant::now();
+        assert_eq!(blind.wait(&hangup, None, None).unwrap(), Wake::Ready);
+        assert!(begun.elapsed() < Watch::LOOK_AGAIN);
     }
 
     #[test]

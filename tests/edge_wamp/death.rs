@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::json;
 use tests::plugin::until;
-use tests::router::{Options, Peer, Proxy, Router};
+use tests::router::{Options, Peer, Router};
+use tests::tcp_proxy::Proxy;
 
 use crate::daemon::{modules, Place};
 
@@ -68,7 +69,7 @@ fn without_necromancy_an_end_is_an_end() {
 
 #[test]
 fn necromancy_revives_each_for_ever() {
-    let Some((place, mut router)) = Place::new().zip(Router::xconn()) else {
+    let Some((place, mut router)) = Place::new().zip(Router::crossbar(&Options::default())) else {
         return;
     };
     let proxy = Proxy::before(router.port());
@@ -129,8 +130,9 @@ fn necromancy_revives_each_for_ever() {
     proxy.pass();
     daemon.wait("is ready", 9);
     // The router itself is killed, and is back later.
+    let deaths = daemon.says("is dead");
     router.kill();
-    daemon.wait("is dead", 11);
+    daemon.wait("is dead", deaths + 4);
     router.start();
     daemon.wait("is ready", 11);
     let mut peer = Peer::join(&router.url());
@@ -140,7 +142,7 @@ fn necromancy_revives_each_for_ever() {
 
 #[test]
 fn a_killed_daemon_leaves_nothing_to_the_next() {
-    let Some((place, router)) = Place::new().zip(Router::xconn()) else {
+    let Some((place, router)) = Place::new().zip(Router::crossbar(&Options::default())) else {
         return;
     };
     let url = router.url();

@@ -106,7 +106,7 @@ fn every_serializer_over_every_transport() {
             "realm1",
         ],
         &[],
-        "is no router",
+        "did not answer within",
     );
     refused(
         &["-u", "ws://no-such-host.invalid/ws", "-r", "realm1"],

@@ -12,4 +12,5 @@ pub mod plugin;
 pub mod registry;
 pub mod router;
 pub mod shellrt;
+pub mod tcp_proxy;
 pub mod wasm;

@@ -34,6 +34,9 @@ const DELIVERIES: usize = 16;
 /// How often it is looked whether the instance before has gone.
 const GONE_EVERY: Duration = Duration::from_millis(100);
 
+/// How long it may take to tell the callers of a component that has ended.
+const SETTLE_TIME: Duration = Duration::from_secs(1);
+
 /// How long a module's end may take to be told, when its output has ended.
 const END_TIME: Duration = Duration::from_secs(2);
 
@@ -150,6 +153,9 @@ impl World {
                         std::future::pending::<()>().await;
                     } => {}
                 }
+                // Its last words go out, and its callers hear that it is gone.
+                let settled = pump.settle(connection, &deliveries, &mut requests);
+                let _ = timeout(SETTLE_TIME, settled).await;
                 delivering.abort();
                 death
             }

@@ -73,15 +73,45 @@ impl Pump {
         deliveries: &mpsc::Sender<Delivery>,
         requests: &mut mpsc::Receiver<Incoming>,
     ) -> String {
+        let moved = self.move_until(connection, deliveries, requests, |_| false);
+        moved.await.unwrap_or_default()
+    }
+
+    /// The component has ended: moves until all calls of its are answered, at least by an error, and all that
+    /// it has said is on its way. Whoever calls limits the time: new calls may come.
+    pub async fn settle(
+        &mut self,
+        connection: &mut Connection,
+        deliveries: &mpsc::Sender<Delivery>,
+        requests: &mut mpsc::Receiver<Incoming>,
+    ) {
+        let is_settled = |pump: &Pump| pump.invocations.is_empty() && pump.outbox.is_empty();
+        // Where the session ends meanwhile there is nothing to settle.
+        let _ = self
+            .move_until(connection, deliveries, requests, is_settled)
+            .await;
+    }
+
+    /// Answers why the session has ended, or nothing when it is `done` before.
+    async fn move_until(
+        &mut self,
+        connection: &mut Connection,
+        deliveries: &mpsc::Sender<Delivery>,
+        requests: &mut mpsc::Receiver<Incoming>,
+        done: impl Fn(&Pump) -> bool,
+    ) -> Option<String> {
         let outgoing = connection.outgoing.clone();
         loop {
+            if requests.is_empty() && done(self) {
+                return None;
+            }
             let hears_component = self.outbox.len() < WAITING;
             // Most of what a router says is not answered by the daemon itself.
             let hears_router = self.inbox.len() < WAITING && self.outbox.len() < 2 * WAITING;
             tokio::select! {
                 permit = outgoing.reserve(), if !self.outbox.is_empty() => {
                     let Ok(permit) = permit else {
-                        return connection.why_lost().await;
+                        return Some(connection.why_lost().await);
                     };
                     if let Some(bytes) = self.outbox.pop_front() {
                         permit.send(bytes);
@@ -95,9 +125,9 @@ impl Pump {
                 bytes = connection.next(), if hears_router => match bytes {
                     Ok(bytes) => if let Some(over) = self.hear(connection, &bytes) {
                         self.flush(&outgoing);
-                        return over.to_string();
+                        return Some(over.to_string());
                     },
-                    Err(why) => return why,
+                    Err(why) => return Some(why),
                 },
                 Some(request) = requests.recv(), if hears_component => {
                     self.request(connection, request);

@@ -97,13 +97,13 @@ impl Site {
     pub fn registration(&self, name: &str, number: usize) -> (String, Value) {
         let what = format!("registration {number} of {name}");
         self.heard.wait(&what, |messages| {
-            let creates = messages.iter().filter_map(|message| {
+            let mut creates = messages.iter().filter_map(|message| {
                 let is_registration = message.topic.starts_with("realm/proc/reg/");
                 let said = is_registration.then(|| json_of(message))?;
                 let is_it = said["action"] == "create" && said["data"]["name"] == name;
                 is_it.then(|| (message.topic.clone(), said))
             });
-            creates.skip(number).next()
+            creates.nth(number)
         })
     }
 

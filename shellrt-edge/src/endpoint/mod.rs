@@ -1,6 +1,6 @@
 //! The status of the daemon over HTTP/1.1, for the machine itself: a Unix socket or the loopback device.
 //!
-//! `GET /` answers a JSON object ([`snapshot`]), `GET /metrics` Prometheus' text ([`metrics`]), and
+//! `GET /` answers a JSON object (`snapshot`), `GET /metrics` Prometheus' text (`metrics`), and
 //! `GET /healthz` 200 or 503. Who asks gets one answer for a connection, and has to be quick about it: a
 //! client that stalls must not keep others out.
 

@@ -2,8 +2,8 @@
 //! the broker has acknowledged it, whatever becomes of connections in between.
 //!
 //! Each connection is a new session, because brokers that are started anew forget sessions: so the client
-//! remembers what is subscribed to and what was not acknowledged. One task ([`session`]) leads all
-//! connections; what it decides is in [`outbox`] and [`inbox`].
+//! remembers what is subscribed to and what was not acknowledged. One task (`session`) leads all
+//! connections; what it decides is in `outbox` and `inbox`.
 //!
 //! ```text
 //! publish -> outbox -> connection -> broker

@@ -1,7 +1,7 @@
 //! Settings: what the files, the environment and the command line say, with the names of each world.
 //!
-//! [`files`] and [`environment`] find the layers, [`merge`] lays them over each other, [`format`] works
-//! out values that depend on others, and [`table`] reads the result into types: [`Daemon`] for what all
+//! `files` and `environment` find the layers, `merge` lays them over each other, [`format`] works
+//! out values that depend on others, and `table` reads the result into types: [`Daemon`] for what all
 //! links share, and a type per link.
 
 mod daemon;

@@ -1,7 +1,7 @@
 //! The supervisor: one task that owns the state of all modules of one link.
 //!
 //! A link orders modules and hears of them; it decides nothing about them. Each module has a task that
-//! leads it through its life ([`life`]) and tells the supervisor at which stage it is. After a start of the
+//! leads it through its life (`life`) and tells the supervisor at which stage it is. After a start of the
 //! daemon the modules that are still there are found by their labels and led on.
 //!
 //! ```text

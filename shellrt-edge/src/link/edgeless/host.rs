@@ -50,7 +50,7 @@ impl Binary {
     /// The bytes as they are sent.
     ///
     /// # Errors
-    /// [`NotText`], with [`Binary::Refuse`].
+    /// `NotText`, with [`Binary::Refuse`].
     pub fn apply(self, bytes: Bytes) -> Result<Bytes, NotText> {
         match (self, std::str::from_utf8(&bytes)) {
             (_, Ok(_)) | (Binary::Pass, _) => Ok(bytes),

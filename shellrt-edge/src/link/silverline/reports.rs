@@ -40,7 +40,7 @@ pub struct Note {
     pub scene: String,
     /// The request, but for what may be secret.
     pub data: Map<String, Value>,
-    /// The name of its [`Ware`], as long as the daemon lives that took the request.
+    /// The name of its `Ware`, as long as the daemon lives that took the request.
     pub ware: String,
 }
 

@@ -1,7 +1,7 @@
 //! The runtime manager: one client of the broker that hosts several runtimes, as upstream's `start.py` does.
 //!
 //! It registers itself and its runtimes, gives their modules numbers, and carries what these read and write
-//! on their channels. A runtime is whatever implements [`Runtime`](super::runtime::Runtime).
+//! on their channels. A runtime is whatever implements [`Runtime`].
 
 pub mod args;
 pub mod config;

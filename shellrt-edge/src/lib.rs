@@ -9,6 +9,7 @@
     allow(clippy::unwrap_used, reason = "a test stops where it fails")
 )]
 
+pub mod causes;
 pub mod component;
 pub mod daemon;
 pub mod endpoint;

@@ -61,16 +61,7 @@ impl Error {
                 text.push_str(cause);
             }
         }
-        let mut source = std::error::Error::source(self);
-        while let Some(cause) = source {
-            let cause_text = cause.to_string();
-            if !text.ends_with(&cause_text) {
-                text.push_str(": ");
-                text.push_str(&cause_text);
-            }
-            source = cause.source();
-        }
-        text
+        crate::causes::chain_new(text, std::error::Error::source(self))
     }
 }
 

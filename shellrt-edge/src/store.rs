@@ -121,11 +121,8 @@ impl Store {
     /// Where it can't be made.
     pub fn open(dir: &Path) -> Result<Store, Error> {
         make(dir)?;
-        let dir = dir.canonicalize().map_err(|source| Error {
-            what: "found",
-            path: dir.to_owned(),
-            source,
-        })?;
+        let found = dir.canonicalize();
+        let dir = found.map_err(|source| failed("found", dir, source))?;
         Ok(Store { dir })
     }
 

@@ -254,8 +254,8 @@ pub fn remove_snapshot(containerd: &Containerd, snapshotter: &str, key: &str) ->
     known(removed).map(drop)
 }
 
-/// All modules in no order, each with its task. containerd would look at one task after the other; asked for each, it
-/// looks at all of them at once, and a shim that does not answer holds up no other one.
+/// All modules in no order, each with its task. containerd would look at one task after the other; asked
+/// for each, it looks at all of them at once, and a shim that does not answer holds up no other one.
 ///
 /// # Errors
 /// [`Error::Runtime`].

@@ -119,6 +119,21 @@ pub struct Counters {
     pub connected: bool,
 }
 
+impl Counters {
+    /// What is counted, by the names of the status.
+    pub fn named(&self) -> [(&'static str, u64); 7] {
+        [
+            ("published", self.published),
+            ("acknowledged", self.acknowledged),
+            ("publications_refused", self.refused),
+            ("received", self.received),
+            ("dropped_in", self.dropped_in),
+            ("dropped_out", self.dropped_out),
+            ("connects", self.connects),
+        ]
+    }
+}
+
 /// Why there can be no connection with these settings.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -18,6 +18,7 @@ use super::state::{Boot, Life, State};
 use super::wire::{
     self, BootData, CallRetType, CallReturn, FunctionInstanceInit, InputEventData, InstanceId,
 };
+use crate::causes::chain;
 use crate::component::{Answer, Instance as Identity};
 use crate::endpoint::Link;
 
@@ -361,16 +362,4 @@ fn identity(id: InstanceId) -> Identity {
         function: id.function_id,
         name: String::new(),
     }
-}
-
-/// An error with its causes, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

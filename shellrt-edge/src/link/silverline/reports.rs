@@ -17,6 +17,7 @@ use super::incoming::{Create, Delete, Problem};
 use super::messages::{Message, Messages, Module};
 use super::stdio;
 use super::topics::Place;
+use crate::causes::chain;
 use crate::mqtt::{self, Mqtt};
 use crate::order::{End, Failure, Order, Reason, Step};
 use crate::plugin::{Input, Output};
@@ -384,16 +385,4 @@ impl Link for Reports {
             _ => {}
         }
     }
-}
-
-/// An error with its causes, on one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -36,6 +36,7 @@ use std::time::Duration;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::sleep;
 
+use crate::causes;
 use crate::daemon::{self, Daemon};
 use crate::endpoint;
 use crate::shutdown::Next;
@@ -196,14 +197,5 @@ fn status(world: &World, name: &str, components: u64) -> endpoint::Link {
 
 /// An error with its causes, on one line.
 pub(crate) fn words(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
+    causes::chain_new(error.to_string(), error.source())
 }

@@ -63,13 +63,7 @@ impl Error {
 
     /// The message with its causes, on one line.
     pub fn chain(&self) -> String {
-        let mut text = self.message.clone();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            text.push_str(&format!(": {error}"));
-            cause = error.source();
-        }
-        text
+        crate::causes::chain(self)
     }
 }
 

@@ -161,16 +161,7 @@ fn status(owner: &str, line: &mqtt::Counters) -> endpoint::Link {
     endpoint::Link {
         name: owner.to_owned(),
         connected: line.connected,
-        counters: [
-            ("published", line.published),
-            ("acknowledged", line.acknowledged),
-            ("publications_refused", line.refused),
-            ("received", line.received),
-            ("dropped_in", line.dropped_in),
-            ("dropped_out", line.dropped_out),
-            ("connects", line.connects),
-        ]
-        .into(),
+        counters: line.named().into(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod create;
 mod help;
+mod lazy;
 mod message;
 mod mount;
 mod value;
@@ -13,6 +14,7 @@ use shellrt_api::v0::config::Duration;
 use shellrt_api::v0::Secret;
 
 pub use create::{ContainerdFlags, Create, SharedFlags, WasmFlags};
+pub use lazy::Lazy;
 pub use message::{
     Attach, Completions, Events, Exec, ImgPull, ImgRemove, List, Logs, Name, Prune, Remove, Stop,
     Stream, Wait,
@@ -148,41 +150,41 @@ impl Credentials {
 #[command(rename_all = "snake_case")]
 pub enum Message {
     /// Fetch an image from its registry and make it ready to run
-    ImgPull(ImgPull),
+    ImgPull(Lazy<ImgPull>),
     /// Remove an image from this machine
-    ImgRemove(ImgRemove),
+    ImgRemove(Lazy<ImgRemove>),
     /// List the images on this machine
     ImgList,
     /// Make a module from an image and a config; it is not started
-    Create(Box<Create>),
+    Create(Box<Lazy<Create>>),
     /// Start a module; a running one stays as it is
-    Start(Name),
+    Start(Lazy<Name>),
     /// End a module; a stopped one stays as it is
-    Stop(Stop),
+    Stop(Lazy<Stop>),
     /// Stop a module with its own grace time, and start it
-    Restart(Name),
+    Restart(Lazy<Name>),
     /// Remove a module with its log and its state; its image stays
-    Remove(Remove),
+    Remove(Lazy<Remove>),
     /// List the modules
-    List(List),
+    List(Lazy<List>),
     /// Show how a module is
-    Status(Name),
+    Status(Lazy<Name>),
     /// Print what a module wrote, byte for byte
-    Logs(Logs),
+    Logs(Lazy<Logs>),
     /// Print what a module writes from now on, and feed its input
-    Attach(Attach),
+    Attach(Lazy<Attach>),
     /// Wait until a module has ended and will not be restarted, and show its status
-    Wait(Wait),
+    Wait(Lazy<Wait>),
     /// Show the processes of a running module and what they use
-    Top(Name),
+    Top(Lazy<Name>),
     /// Run one command inside a running module, and exit with its exit code
-    Exec(Exec),
+    Exec(Lazy<Exec>),
     /// Run a module's configured check once
-    Health(Name),
+    Health(Lazy<Name>),
     /// Print what happened to modules and images
-    Events(Events),
+    Events(Lazy<Events>),
     /// Remove leftovers of broken requests, and images that no module uses
-    Prune(Prune),
+    Prune(Lazy<Prune>),
     /// Show what machine this is
     SysInfo,
     /// Show what the plugin and its runtime are
@@ -190,7 +192,7 @@ pub enum Message {
     /// Send stdin to the plugin as it is, and print its answer as it is
     Raw,
     /// Print a completion script for a shell; needs no plugin
-    Completions(Completions),
+    Completions(Lazy<Completions>),
 }
 
 /// Whether what answers `message` is a stream, whose stdout is for the stream alone.
@@ -227,7 +229,7 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Asked, clap::Error> {
     if first.is_some_and(|first| first == "completions") {
         let command = help::with_examples(WithoutPlugin::command());
         let matches = command.try_get_matches_from(arguments)?;
-        if let Message::Completions(Completions { shell }) =
+        if let Message::Completions(Lazy(Completions { shell })) =
             WithoutPlugin::from_arg_matches(&matches)?.message
         {
             return Ok(Asked::Completions(shell));
@@ -241,7 +243,7 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Asked, clap::Error> {
     let matches = command_line().try_get_matches_from(arguments)?;
     let args = Args::from_arg_matches(&matches)?;
     Ok(match args.message {
-        Message::Completions(Completions { shell }) => Asked::Completions(shell),
+        Message::Completions(Lazy(Completions { shell })) => Asked::Completions(shell),
         _ => Asked::Message(Box::new(args)),
     })
 }

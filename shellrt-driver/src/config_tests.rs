@@ -15,7 +15,7 @@ fn create(config_type: &str, line: &str) -> Create {
         .collect();
     match parse(words) {
         Ok(Asked::Message(args)) => match args.message {
-            Message::Create(create) => *create,
+            Message::Create(create) => create.0,
             other => panic!("{other:?}"),
         },
         other => panic!("{line}: {other:?}"),

@@ -5,7 +5,7 @@ use shellrt_api::v0::{
     restart, start, status, stop, sys_info, top, version, wait,
 };
 
-use crate::args::{self, Credentials, Message};
+use crate::args::{self, Credentials, Lazy, Message};
 use crate::call::Call;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -20,8 +20,8 @@ pub fn send(call: &mut Call, message: Message, before: &Credentials) -> Result<E
         ));
     }
     match message {
-        Message::ImgPull(arguments) => return img_pull(call, arguments, before),
-        Message::ImgRemove(args::ImgRemove { image, force }) => {
+        Message::ImgPull(Lazy(arguments)) => return img_pull(call, arguments, before),
+        Message::ImgRemove(Lazy(args::ImgRemove { image, force })) => {
             let image = &image;
             let request = img_remove::Request {
                 image: image.clone(),
@@ -33,47 +33,47 @@ pub fn send(call: &mut Call, message: Message, before: &Credentials) -> Result<E
             call.ask(&img_list::Request {}, text::img_list)?;
         }
         Message::Create(arguments) => {
-            let request = config::request(&arguments)?;
+            let request = config::request(&arguments.0)?;
             call.ask(&request, |response| text::created(&request.name, response))?;
         }
-        Message::Start(args::Name { name }) => {
+        Message::Start(Lazy(args::Name { name })) => {
             let request = start::Request { name };
             call.ask(&request, |_| text::done(&request.name, "started"))?;
         }
-        Message::Stop(args::Stop { name, seconds }) => {
+        Message::Stop(Lazy(args::Stop { name, seconds })) => {
             let request = stop::Request {
                 name,
                 timeout: Some(seconds),
             };
             call.ask(&request, |_| text::done(&request.name, "stopped"))?;
         }
-        Message::Restart(args::Name { name }) => {
+        Message::Restart(Lazy(args::Name { name })) => {
             let request = restart::Request { name };
             call.ask(&request, |_| text::done(&request.name, "restarted"))?;
         }
-        Message::Remove(args::Remove { name, force }) => {
+        Message::Remove(Lazy(args::Remove { name, force })) => {
             let request = remove::Request { name, force };
             call.ask(&request, |_| text::done(&request.name, "removed"))?;
         }
-        Message::List(args::List { details }) => {
+        Message::List(Lazy(args::List { details })) => {
             call.ask(&list::Request { details }, text::list)?;
         }
-        Message::Status(args::Name { name }) => {
+        Message::Status(Lazy(args::Name { name })) => {
             let request = status::Request { name };
             call.ask(&request, |response| text::status(&request.name, response))?;
         }
-        Message::Wait(args::Wait { name, timeout }) => {
+        Message::Wait(Lazy(args::Wait { name, timeout })) => {
             stream::watch_reader();
             let request = wait::Request { name, timeout };
             call.ask(&request, |response| text::status(&request.name, response))?;
         }
-        Message::Top(args::Name { name }) => {
+        Message::Top(Lazy(args::Name { name })) => {
             call.ask(&top::Request { name }, text::top)?;
         }
-        Message::Health(args::Name { name }) => {
+        Message::Health(Lazy(args::Name { name })) => {
             call.ask(&health::Request { name }, text::health)?;
         }
-        Message::Prune(args::Prune { images, older_than }) => {
+        Message::Prune(Lazy(args::Prune { images, older_than })) => {
             call.ask(&prune::Request { images, older_than }, text::prune)?;
         }
         Message::SysInfo => {
@@ -82,15 +82,15 @@ pub fn send(call: &mut Call, message: Message, before: &Credentials) -> Result<E
         Message::Version => {
             call.ask(&version::Request {}, text::version)?;
         }
-        Message::Logs(arguments) => logs(call, arguments)?,
-        Message::Attach(arguments) => attach(call, arguments)?,
-        Message::Events(args::Events { follow, since }) => {
+        Message::Logs(Lazy(arguments)) => logs(call, arguments)?,
+        Message::Attach(Lazy(arguments)) => attach(call, arguments)?,
+        Message::Events(Lazy(args::Events { follow, since })) => {
             if let Some(stream) = call.open(&events::Request { since, follow })? {
                 stream::watch_reader();
                 stream::print_events(call, stream)?;
             }
         }
-        Message::Exec(arguments) => return exec(call, arguments),
+        Message::Exec(Lazy(arguments)) => return exec(call, arguments),
         Message::Raw => return raw::send(call),
         // It is answered before a plugin is looked at.
         Message::Completions(_) => {}

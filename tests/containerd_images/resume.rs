@@ -35,6 +35,16 @@ fn partial(world: &World) -> u64 {
     partials(world).iter().map(|(_, size)| size).sum()
 }
 
+/// Waits until a pull stands at so many bytes of the large layer, and the one below it is whole.
+fn until_stalled(world: &World, at: u64) {
+    until("so much is there", || partial(world) == at);
+    let below = digest(&image(&[]).build().layers[0]);
+    until("the layer below is whole", || {
+        let stored = world.shellrt.containerd.ctr(&["content", "ls", "-q"]);
+        stored.lines().any(|line| line == below)
+    });
+}
+
 /// What is left of a pull is the lease with what it holds, and no image.
 fn assert_broken(world: &World) {
     assert_eq!(references(&world.shellrt), [""; 0]);
@@ -64,7 +74,7 @@ fn a_killed_pull_goes_on_where_it_was() {
     let (reference, layer) = large(&world, 3_000_000);
     world.proxy.fault(&blob(&layer), Fault::Stall(2_000_000), 1);
     let mut open = world.shellrt.open(&pull(&reference));
-    until("two megabytes are there", || partial(&world) == 2_000_000);
+    until_stalled(&world, 2_000_000);
     open.child.kill().unwrap();
     open.child.wait().unwrap();
     assert_broken(&world);
@@ -91,7 +101,7 @@ fn a_pull_goes_on_when_the_daemon_was_killed() {
     let (reference, layer) = large(&world, 3_000_000);
     world.proxy.fault(&blob(&layer), Fault::Stall(2_000_000), 1);
     let open = world.shellrt.open(&pull(&reference));
-    until("two megabytes are there", || partial(&world) == 2_000_000);
+    until_stalled(&world, 2_000_000);
     world.shellrt.containerd.kill();
     drop(open.stdin);
     drop(open.stdout);
@@ -170,7 +180,7 @@ fn a_resumed_layer_that_is_wrong_is_fetched_once_more() {
     let halt = || {
         world.proxy.fault(&blob(&layer), Fault::Stall(2_000_000), 1);
         let mut open = world.shellrt.open(&pull(&reference));
-        until("two megabytes are there", || partial(&world) == 2_000_000);
+        until_stalled(&world, 2_000_000);
         open.child.kill().unwrap();
         open.child.wait().unwrap();
         // As after a power loss: what had come is not what is on the disk.
@@ -226,7 +236,7 @@ fn what_a_slow_line_brought_is_not_lost() {
     // Less than what is handed on at once, and nothing more comes.
     world.proxy.fault(&blob(&layer), Fault::Stall(50_000), 1);
     let mut open = world.shellrt.open(&pull(&reference));
-    until("it is in the store", || partial(&world) == 50_000);
+    until_stalled(&world, 50_000);
     open.child.kill().unwrap();
     open.child.wait().unwrap();
     let busybox = image(&[]).build().layers[0].len() as u64;
@@ -242,7 +252,7 @@ fn a_lease_whose_time_is_over_is_replaced() {
     let halt = |world: &World, bytes, all| {
         world.proxy.fault(&blob(&layer), Fault::Stall(bytes), 1);
         let mut open = world.shellrt.open(&pull(&reference));
-        until("so much is there", || partial(world) == all);
+        until_stalled(world, all);
         open.child.kill().unwrap();
         open.child.wait().unwrap();
     };

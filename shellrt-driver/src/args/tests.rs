@@ -60,7 +60,7 @@ fn the_timeout_before_the_message_is_the_drivers() {
         timeout, message, ..
     } = args("--timeout 1m30s x wait web --timeout 5");
     assert_eq!(timeout.unwrap().0.as_secs(), 90);
-    let Message::Wait(super::Wait { timeout, .. }) = message else {
+    let Message::Wait(super::Lazy(super::Wait { timeout, .. })) = message else {
         panic!("{message:?}");
     };
     assert_eq!(timeout, Some(5));
@@ -71,7 +71,7 @@ fn credentials_stand_before_and_after_the_message() {
     let before = args("-u me -p -x1 x img_pull a");
     assert_eq!(before.credentials.password.unwrap().expose(), "-x1");
     for line in ["x img_pull -u me -p x1 a", "x img_pull a -u me -p x1"] {
-        let Message::ImgPull(pull) = args(line).message else {
+        let Message::ImgPull(super::Lazy(pull)) = args(line).message else {
             panic!("{line}");
         };
         assert_eq!(pull.credentials.password.unwrap().expose(), "x1", "{line}");

@@ -56,15 +56,33 @@ pub enum Command {
     Manager(silverline::runtime_manager::args::Manager),
     /// Launches components and connects each to a WAMP router
     Wamp(wamp::Wamp),
-    /// Look at the settings of a Silverline runtime and start nothing
+    /// Look at the settings of a link and start nothing
     Check(Check),
 }
 
 /// What is looked at.
 #[derive(Debug, clap::Args)]
 pub struct Check {
-    /// The folder of settings.yaml and its companions; without it the current one, its "conf" and its
-    /// "config" are searched
-    #[arg(long, value_name = "DIR")]
+    /// Whose settings they are
+    #[arg(value_enum, default_value = "silverline")]
+    pub link: Link,
+
+    /// Where they are, as the link itself is told. Of silverline it is the folder of settings.yaml and its
+    /// companions; without it the current one, its "conf" and its "config" are searched. Of the others it
+    /// is a file, config.json for a manager that is not told
+    #[arg(long, short, value_name = "PATH")]
     pub config: Option<PathBuf>,
+}
+
+/// The links that have settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Link {
+    /// A runtime of a Silverline fleet
+    Silverline,
+    /// A Silverline runtime manager
+    Manager,
+    /// Functions of an EDGELESS node
+    Edgeless,
+    /// WAMP components
+    Wamp,
 }

@@ -8,6 +8,7 @@ mod args;
 
 use std::future::Future;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -15,8 +16,9 @@ use clap::Parser;
 use shellrt_edge::link::{edgeless, silverline, wamp};
 use shellrt_edge::logging::{self, LogLevel};
 use shellrt_edge::settings;
+use shellrt_edge::settings::Report;
 
-use crate::args::{Args, Check, Command};
+use crate::args::{Args, Check, Command, Link};
 
 fn main() -> ExitCode {
     let Args { log_level, command } = Args::parse();
@@ -40,7 +42,18 @@ fn main() -> ExitCode {
 
 /// Prints what is wrong and what is strange about settings, a line each.
 fn check(args: &Check) -> anyhow::Result<()> {
-    let report = settings::check(args.config.as_deref(), std::env::vars_os());
+    let path = args.config.as_deref();
+    let report = match args.link {
+        Link::Silverline => settings::check(path, std::env::vars_os()),
+        Link::Manager => {
+            let path = path.unwrap_or(Path::new("config.json"));
+            Report::of(
+                silverline::runtime_manager::config::load(path).map(|(_, warnings)| warnings),
+            )
+        }
+        Link::Edgeless => Report::of(edgeless::check(needed(path)?)),
+        Link::Wamp => Report::of(settings::wamp::Settings::load(needed(path)?).map(|_| Vec::new())),
+    };
     let mut out = std::io::stdout().lock();
     for problem in &report.problems {
         writeln!(out, "error: {problem}").context("stdout")?;
@@ -53,6 +66,10 @@ fn check(args: &Check) -> anyhow::Result<()> {
         1 => anyhow::bail!("there is an error in the settings"),
         count => anyhow::bail!("there are {count} errors in the settings"),
     }
+}
+
+fn needed(path: Option<&Path>) -> anyhow::Result<&Path> {
+    path.context("say which file: --config FILE")
 }
 
 fn start_log(asked: Option<LogLevel>) -> anyhow::Result<()> {

@@ -13,6 +13,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -305,10 +306,12 @@ fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
 fn write(path: &Path, bytes: &[u8], durable: bool) -> Result<(), Error> {
     let dir = path.parent().unwrap_or(path);
     make(dir)?;
-    let new = path.with_extension(match path.extension() {
-        Some(extension) => format!("{}.new", extension.to_string_lossy()),
-        None => "new".to_owned(),
-    });
+    // Several may write the same file at a time; the last one wins.
+    static WRITTEN: AtomicU64 = AtomicU64::new(0);
+    let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
+    let mut new = path.as_os_str().to_owned();
+    new.push(format!(".new-{number}"));
+    let new = PathBuf::from(new);
     let written = (|| {
         let mut options = OpenOptions::new();
         let mut file = options

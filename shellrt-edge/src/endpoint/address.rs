@@ -1,5 +1,6 @@
 //! Where the status is served: a Unix socket, or a port of the loopback device.
 
+use std::fmt;
 use std::fs::{self, Permissions};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -8,11 +9,13 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 
 /// An address of this machine that no other can reach.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub enum Address {
     /// A socket in the file system.
     Unix(PathBuf),
@@ -59,6 +62,23 @@ impl FromStr for Address {
         match address.ip().to_canonical().is_loopback() {
             true => Ok(Address::Loopback(address)),
             false => Err(BadAddress::Public(text.to_owned())),
+        }
+    }
+}
+
+impl TryFrom<String> for Address {
+    type Error = BadAddress;
+
+    fn try_from(text: String) -> Result<Self, BadAddress> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+            Address::Loopback(address) => address.fmt(f),
         }
     }
 }

@@ -56,24 +56,20 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 /// Why the status can't be served.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The address is none.
-    #[error(transparent)]
-    Address(#[from] BadAddress),
     /// Nobody can listen there.
-    #[error("the status can't be served at {address:?}")]
+    #[error("the status can't be served at {address}")]
     Listen {
         /// Where.
-        address: String,
+        address: Address,
         /// Why not.
         source: io::Error,
     },
 }
 
 /// Serves the status until the runtime ends. What is returned removes the socket's file when it is dropped.
-pub(crate) fn serve(address: &str, watched: Arc<Watched>) -> Result<Option<SocketFile>, Error> {
-    let parsed: Address = address.parse()?;
-    let (listener, file) = parsed.listen().map_err(|source| Error::Listen {
-        address: address.to_owned(),
+pub(crate) fn serve(address: &Address, watched: Arc<Watched>) -> Result<Option<SocketFile>, Error> {
+    let (listener, file) = address.listen().map_err(|source| Error::Listen {
+        address: address.clone(),
         source,
     })?;
     log::info!("the status is served at {}", listener.url());

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 
 use super::table::Table;
+use crate::endpoint::Address;
 
 /// What the daemon itself is set to, whatever the link.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -23,7 +24,7 @@ pub struct Daemon {
     pub state_dir: Option<PathBuf>,
     /// Where the status is served over HTTP: `unix:/run/shellrt-edged.sock`, or an address and port of the
     /// loopback device. Default nowhere.
-    pub status: Option<String>,
+    pub status: Option<Address>,
     /// What becomes of the modules when the daemon is told to end. Default [`OnShutdown::Leave`].
     pub on_shutdown: OnShutdown,
     /// How long the end of the daemon may take, in seconds; what is not reported by then is left to the
@@ -74,6 +75,15 @@ impl Default for Daemon {
     }
 }
 
+/// Takes where the state is. What is not there yet is made, so that is no mistake.
+fn state_dir(table: &mut Table<'_>) -> Option<PathBuf> {
+    let dir = PathBuf::from(table.text("state_dir")?);
+    if dir.exists() && !dir.is_dir() {
+        table.problem("state_dir", "is no directory");
+    }
+    Some(dir)
+}
+
 /// Reads the table `edge`.
 pub(super) fn read(mut table: Table<'_>) -> Daemon {
     let default = Daemon::default();
@@ -93,8 +103,8 @@ pub(super) fn read(mut table: Table<'_>) -> Daemon {
         plugins_at_once: table
             .whole("plugins_at_once", 1)
             .map_or(default.plugins_at_once, whole),
-        state_dir: table.text("state_dir").map(PathBuf::from),
-        status: table.text("status"),
+        state_dir: state_dir(&mut table),
+        status: table.word("status"),
         on_shutdown: table.word("on_shutdown").unwrap_or_default(),
         shutdown_timeout_sec: table
             .whole("shutdown_timeout_sec", 0)

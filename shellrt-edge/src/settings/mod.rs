@@ -98,24 +98,29 @@ pub struct Report {
     pub warnings: Vec<String>,
 }
 
+impl Report {
+    /// What became of reading settings: warnings, or why they can't be used.
+    pub fn of<E: std::error::Error>(read: Result<Vec<String>, E>) -> Report {
+        match read {
+            Ok(warnings) => Report {
+                problems: Vec::new(),
+                warnings,
+            },
+            Err(error) => Report {
+                problems: vec![crate::causes::chain(&error)],
+                warnings: Vec::new(),
+            },
+        }
+    }
+}
+
 /// Looks at the settings that [`load`] would read.
 pub fn check(
     folder: Option<&Path>,
     variables: impl IntoIterator<Item = (impl Into<OsString>, impl Into<OsString>)>,
 ) -> Report {
     match load(folder, variables) {
-        Ok(loaded) => Report {
-            problems: Vec::new(),
-            warnings: loaded.warnings,
-        },
         Err(Error::Wrong { problems, warnings }) => Report { problems, warnings },
-        Err(error) => {
-            let source = std::error::Error::source(&error);
-            let source = source.map_or_else(String::new, |source| format!(": {source}"));
-            Report {
-                problems: vec![format!("{error}{source}")],
-                warnings: Vec::new(),
-            }
-        }
+        read => Report::of(read.map(|loaded| loaded.warnings)),
     }
 }

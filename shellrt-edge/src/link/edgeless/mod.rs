@@ -156,6 +156,16 @@ pub async fn run(args: Edgeless) -> Result<(), Error> {
     Ok(())
 }
 
+/// Looks at a settings file: what is strange about it.
+///
+/// # Errors
+/// Where it can't be used.
+pub fn check(path: &Path) -> Result<Vec<String>, Error> {
+    let settings = read_settings(Some(path))?;
+    let unknown = settings.unknown().into_iter();
+    Ok(unknown.map(|key| format!("{key:?} is not known")).collect())
+}
+
 fn read_settings(path: Option<&Path>) -> Result<Settings, Error> {
     let Some(path) = path else {
         return Ok(Settings::default());

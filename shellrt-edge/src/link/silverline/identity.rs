@@ -33,12 +33,28 @@ pub struct Identity {
     pub metadata: Option<Value>,
     /// The uuid of its manager, where it has one.
     pub parent: Option<String>,
+    /// The `type` of its own requests, where it is not the dialect's.
+    pub request_type: Option<String>,
+    /// The `type` of its own answers, where it is not the dialect's.
+    pub answer_type: Option<String>,
 }
 
 impl Identity {
     /// Whether `parent`, a module's, means this runtime.
     pub fn is_called(&self, parent: &str) -> bool {
         parent == self.uuid || parent == self.name
+    }
+
+    /// The `type` of its own requests.
+    pub fn own_request(&self) -> &str {
+        let own = self.request_type.as_deref();
+        own.unwrap_or(self.dialect.words().own_request)
+    }
+
+    /// The `type` of its own answers; nothing where it gives none.
+    pub fn own_answer(&self) -> Option<&str> {
+        let usual = self.dialect.words().own_answer?;
+        Some(self.answer_type.as_deref().unwrap_or(usual))
     }
 
     /// What it says when it registers.

@@ -117,7 +117,7 @@ pub fn read(identity: &Identity, topics: &Topics, topic: &str, payload: &[u8]) -
         return answer(envelope);
     }
     let is_request = kind == words.request;
-    let is_own = [words.own_answer, Some(words.own_request)].contains(&Some(kind));
+    let is_own = [identity.own_answer(), Some(identity.own_request())].contains(&Some(kind));
     if (is_own && !is_request) || topics.registration == topic {
         // A registration or a confirmation, of this runtime or of another one.
         return Incoming::Ignore;

@@ -132,7 +132,7 @@ impl Messages {
         place: Place<'_>,
         problem: &Problem,
     ) -> Option<Message> {
-        if self.identity.dialect.words().own_answer.is_some() {
+        if self.identity.own_answer().is_some() {
             return None;
         }
         let mut message = self.ended(object_id, Module { place, name: "" }, None);
@@ -156,7 +156,7 @@ impl Messages {
         action: &str,
         data: Map<String, Value>,
     ) -> Message {
-        let kind = self.identity.dialect.words().own_request;
+        let kind = self.identity.own_request();
         self.message(topic, object_id, action, kind, data)
     }
 
@@ -168,7 +168,7 @@ impl Messages {
         result: &str,
         details: Map<String, Value>,
     ) -> Option<Message> {
-        let kind = self.identity.dialect.words().own_answer?;
+        let kind = self.identity.own_answer()?;
         let mut data = Map::new();
         data.insert("result".to_owned(), json!(result));
         data.insert("details".to_owned(), Value::Object(details));

@@ -211,6 +211,8 @@ fn identity(settings: &Settings, uuid: String) -> Identity {
         platform: (settings.dialect == Dialect::Manager).then_some(platform),
         metadata: None,
         parent: None,
+        request_type: settings.types.request.clone(),
+        answer_type: settings.types.response.clone(),
     }
 }
 

@@ -44,8 +44,20 @@ pub struct Settings {
     /// `topics`: templates that replace the dialect's own, by their names. In braces is what is known
     /// later: [`UUID`], `{namespaced_scene}`, `{module_uuid}`.
     pub topics: BTreeMap<String, String>,
+    /// `types`: words of the runtime's own messages.
+    pub types: Types,
     /// `edge`: what all links share.
     pub edge: Daemon,
+}
+
+/// What stands as `type` in the runtime's own messages, where it is not the dialect's word. The oldest
+/// orchestrator takes only `arts_req` and `arts_resp`, which some runtimes of its time said too.
+#[derive(Debug, Clone, Default)]
+pub struct Types {
+    /// `request`. Default: the dialect's, for `sideload` that is `runtime_req`.
+    pub request: Option<String>,
+    /// `response`. Default: the dialect's, for `sideload` that is `runtime_resp`.
+    pub response: Option<String>,
 }
 
 /// What a runtime is and how it registers.
@@ -163,6 +175,7 @@ pub fn read(sources: &Sources) -> Settings {
     let mqtt = mqtt(top.table("mqtt"));
     let repository = repository(top.table("repository"), dialect);
     let topics = topics(top.table("topics"), dialect);
+    let types = types(top.table("types"), dialect);
     let mut docker = top.table("docker");
     docker.ignore(&["force_container_name"]);
     docker.end();
@@ -175,6 +188,7 @@ pub fn read(sources: &Sources) -> Settings {
         repository,
         launcher,
         topics,
+        types,
         edge,
     }
 }
@@ -349,6 +363,18 @@ fn topics(mut table: Table<'_>, dialect: Dialect) -> BTreeMap<String, String> {
         );
     }
     topics
+}
+
+fn types(mut table: Table<'_>, dialect: Dialect) -> Types {
+    let types = Types {
+        request: table.text("request"),
+        response: table.text("response"),
+    };
+    if types.response.is_some() && dialect.words().own_answer.is_none() {
+        table.warn("response", "is not used: the dialect has no such answers");
+    }
+    table.end();
+    types
 }
 
 fn to_size(number: i64) -> usize {

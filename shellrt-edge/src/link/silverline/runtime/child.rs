@@ -13,7 +13,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::{Error, Place, Runtime};
+use super::{Cpus, Error, Place, Runtime};
 use crate::link::silverline::slsocket::connection::{self, Writer};
 use crate::link::silverline::slsocket::{FromRuntime, Header, ToRuntime};
 
@@ -48,6 +48,8 @@ pub struct ChildSettings {
     pub header: Header,
     /// Where its socket is.
     pub socket_dir: PathBuf,
+    /// The processors that it may use, with all that it starts. Default all.
+    pub cpus: Option<Cpus>,
 }
 
 /// The process.
@@ -99,7 +101,12 @@ impl Runtime for Child {
         let socket = Socket::listen(&self.settings.socket_dir, place.index)?;
         let command = &self.settings.command;
         let failed = |error| Error::because(format!("{command:?} can't be started"), error);
-        let process = Process::spawn(command, place).map_err(failed)?;
+        let spawn = || Process::spawn(command, place);
+        let process = match self.settings.cpus {
+            Some(cpus) => cpus.while_on(spawn),
+            None => spawn(),
+        };
+        let process = process.map_err(failed)?;
         let connected = timeout(CONNECTION_TIME, socket.accept()).await;
         let stream = match connected {
             Ok(Ok(stream)) => stream,

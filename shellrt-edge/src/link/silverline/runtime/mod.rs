@@ -5,6 +5,7 @@
 //! `examples/echo_runtime.rs` is a whole one.
 
 mod child;
+mod cpus;
 mod plugin;
 mod program;
 mod reports;
@@ -17,6 +18,7 @@ use serde_json::{Map, Value};
 use super::slsocket::{FromRuntime, ToRuntime, MODULES};
 
 pub use child::{Child, ChildSettings};
+pub use cpus::{BadCpus, Cpus};
 pub use plugin::{PluginRuntime, PluginSettings};
 pub use program::{BadProgram, Kind};
 

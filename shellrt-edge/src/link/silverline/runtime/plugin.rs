@@ -12,18 +12,12 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::program::{program, Kind, Program};
-use super::reports::{Identity, Reports, STDIO};
+use super::reports::{Identity, Reports};
 use super::{Error, Place, Runtime};
-use crate::link::silverline::slsocket::{FromRuntime, ToRuntime, MODULES};
+use crate::link::silverline::slsocket::{FromRuntime, ToRuntime, MODULES, STDIO};
 use crate::plugin::Plugins;
 use crate::store;
 use crate::supervisor::{Context, Drain, Refused, Supervisor};
-
-/// The topic of a module's stdin and stdout, as a module calls it.
-const STDIO_TOPIC: &str = "$SL/proc/stdio";
-
-/// It is read and written.
-const READ_WRITE: u8 = 3;
 
 /// How many messages wait for who reads them; then the modules wait.
 const MESSAGES: usize = 64;
@@ -176,7 +170,7 @@ impl Runtime for PluginRuntime {
         let found: Vec<Identity> = self.found.iter().filter_map(Identity::of).collect();
         tokio::spawn(async move {
             for identity in found {
-                reports.tell(open(identity.index)).await;
+                reports.tell(FromRuntime::open_stdio(identity.index)).await;
             }
         });
         Ok(Map::new())
@@ -192,7 +186,7 @@ impl Runtime for PluginRuntime {
                     if let Some(identity) = &identity {
                         reports.begin(identity, limit);
                     }
-                    reports.tell_later(open(module));
+                    reports.tell_later(FromRuntime::open_stdio(module));
                     if let Err(refused) = supervisor.create(order).await {
                         identity.and_then(|identity| reports.take(&identity));
                         reports.fail(module, &refused.to_string());
@@ -264,15 +258,6 @@ impl Runtime for PluginRuntime {
 
     fn running(&self) -> Vec<Map<String, Value>> {
         self.found.clone()
-    }
-}
-
-fn open(module: u8) -> FromRuntime {
-    FromRuntime::Open {
-        module,
-        channel: STDIO,
-        flags: READ_WRITE,
-        topic: STDIO_TOPIC.to_owned(),
     }
 }
 

@@ -10,13 +10,10 @@ use serde_json::{json, Map, Value};
 use shellrt_api::v0::logs::Stream;
 use tokio::sync::mpsc;
 
-use crate::link::silverline::slsocket::{FromRuntime, Log};
+use crate::link::silverline::slsocket::{FromRuntime, Log, STDIO};
 use crate::order::{End, Failure, Order, Reason};
 use crate::plugin::{Input, Output};
 use crate::supervisor::{Link, Reported, Supervisor, View};
-
-/// The channel of a module's stdin and stdout.
-pub const STDIO: u8 = 0;
 
 /// Which module: what its order remembers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,7 +117,7 @@ impl Reports {
     /// A module is over before it began.
     pub fn fail(&self, module: u8, why: &str) {
         self.tell_later(FromRuntime::ModuleLog(module, line(Log::ERROR, why)));
-        self.tell_later(exited(module, [("error", json!(why))]));
+        self.tell_later(FromRuntime::exited(module, [("error", json!(why))]));
     }
 
     /// A module's line in the keepalive.
@@ -145,13 +142,6 @@ fn line(level: u8, text: &str) -> Log {
         level,
         text: text.to_owned(),
     }
-}
-
-fn exited<const N: usize>(module: u8, more: [(&str, Value); N]) -> FromRuntime {
-    let mut object = Map::new();
-    object.insert("status".to_owned(), json!("exited"));
-    object.extend(more.map(|(key, value)| (key.to_owned(), value)));
-    FromRuntime::Exited(module, object)
 }
 
 impl Link for Reports {
@@ -183,8 +173,11 @@ impl Link for Reports {
         if let Some(index) = self.take_order(order) {
             let log = line(Log::ERROR, &failure.message);
             self.tell(FromRuntime::ModuleLog(index, log)).await;
-            self.tell(exited(index, [("error", json!(failure.message))]))
-                .await;
+            self.tell(FromRuntime::exited(
+                index,
+                [("error", json!(failure.message))],
+            ))
+            .await;
         }
     }
 
@@ -194,11 +187,7 @@ impl Link for Reports {
             let message = match stream {
                 Stream::Stdout => {
                     self.active(|other| *other == identity);
-                    FromRuntime::Publish {
-                        module,
-                        channel: STDIO,
-                        payload: bytes,
-                    }
+                    FromRuntime::publish(module, STDIO, bytes)
                 }
                 Stream::Stderr => {
                     let text = String::from_utf8_lossy(&bytes);
@@ -223,7 +212,7 @@ impl Link for Reports {
             Reason::Idle => Some("idle"),
             Reason::Shutdown => Some("shutdown"),
         };
-        self.tell(exited(
+        self.tell(FromRuntime::exited(
             index,
             [("exit_code", json!(code)), ("reason", json!(reason))],
         ))

@@ -10,12 +10,13 @@ use super::{Error, RuntimeManager};
 use crate::daemon::{self, Daemon};
 use crate::endpoint;
 use crate::link::silverline::runtime::{
-    Child, ChildSettings, Kind, PluginRuntime, PluginSettings, Runtime,
+    Child, ChildSettings, Cpus, Kind, PluginRuntime, PluginSettings, Runtime,
 };
 use crate::link::silverline::slsocket::{Header, MODULES};
 use crate::logging::{self, BadLevel, LogLevel};
 use crate::mqtt;
 use crate::settings::OnShutdown;
+use crate::shutdown::Next;
 use crate::store;
 
 /// How often a runtime of ours tells that it lives, until the orchestrator says how often.
@@ -54,6 +55,10 @@ pub struct Manager {
     #[arg(short, long, value_name = "LEVEL")]
     pub verbose: Option<u8>,
 
+    /// The processors of each of them, in their order, as "0", "0,2" or "0-3"; only for child processes
+    #[arg(short = 'g', long, value_name = "CPUS", num_args = 1..)]
+    pub cpus: Vec<Cpus>,
+
     /// The directory where each runtime's log is a file
     #[arg(short, long, value_name = "DIR")]
     pub log: Option<PathBuf>,
@@ -82,6 +87,16 @@ pub enum RunError {
         "there is no runtime {0:?}; declare it in \"runtimes\" of the settings, or see \"manager --help\""
     )]
     UnknownType(String),
+    /// Each runtime has its processors, or none has.
+    #[error(
+        "there are {0} runtimes and processors for {1}; name those of each, in the same order"
+    )]
+    CpusOfOthers(usize, usize),
+    /// A plugin's modules are not this process's children.
+    #[error(
+        "the runtime {0:?} is a plugin and takes no processors; \"--cpus\" is for child processes"
+    )]
+    CpusOfPlugin(String),
     /// Where we are is not known.
     #[error("this program does not know where it is")]
     Self_(#[source] std::io::Error),
@@ -119,7 +134,15 @@ pub async fn run(args: Manager) -> Result<(), RunError> {
         })?;
         manager.log_to(dir);
     }
+    let (all, given) = (args.runtimes.len(), args.cpus.len());
+    if given != 0 && given != all {
+        return Err(RunError::CpusOfOthers(all, given));
+    }
     for (index, kind) in args.runtimes.iter().enumerate() {
+        let cpus = args.cpus.get(index).copied();
+        if cpus.is_some() && kind.starts_with("plugin/") {
+            return Err(RunError::CpusOfPlugin(kind.clone()));
+        }
         // The same runtime at the same place is the same one for the orchestrator.
         let identity = format!("manager-{index}-{kind}");
         let uuid = daemon.store.uuid(&identity, generate)?;
@@ -139,7 +162,10 @@ pub async fn run(args: Manager) -> Result<(), RunError> {
                 manager.host(runtime, &name, &uuid)?;
             }
             kind => {
-                let runtime = Child::new(child(&config, kind)?);
+                let runtime = Child::new(ChildSettings {
+                    cpus,
+                    ..child(&config, kind)?
+                });
                 let name = name(runtime.short_name());
                 manager.host(runtime, &name, &uuid)?;
             }
@@ -148,8 +174,14 @@ pub async fn run(args: Manager) -> Result<(), RunError> {
     let (owner, counters) = (format!("manager/{uuid}"), manager.counters());
     daemon.serve_status(move || vec![status(&owner, &counters())])?;
     daemon.ready();
+    let mut shutdown = daemon.shutdown.clone();
     let end = async {
-        daemon.shutdown.ending().await;
+        while shutdown.next().await != Next::End {
+            log::warn!(
+                "the settings of a runtime manager are only read when it starts: start it anew"
+            );
+            daemon.ready();
+        }
         // Modules that are stopped are reported while there is somebody to report them.
         daemon.drain().await;
     };
@@ -213,6 +245,7 @@ fn child(config: &Config, kind: &str) -> Result<ChildSettings, RunError> {
         profile: "raw32".to_owned(),
         header: Header::default(),
         socket_dir: config.socket_dir.clone(),
+        cpus: None,
     };
     if let Some(declared) = config.runtimes.get(kind) {
         let declared = declared.clone();

@@ -14,7 +14,7 @@ mod message;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::Deserialize;
 
-pub use message::{FromRuntime, Log, ToRuntime};
+pub use message::{FromRuntime, Log, ToRuntime, STDIO};
 
 /// The longest payload, in bytes.
 pub const LONGEST: usize = 16 << 20;

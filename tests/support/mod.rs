@@ -5,6 +5,7 @@ pub mod binaries;
 pub mod broker;
 pub mod containerd;
 pub mod edged;
+pub mod edgeless;
 pub mod image;
 pub mod name_server;
 pub mod network;

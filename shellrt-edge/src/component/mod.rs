@@ -214,9 +214,12 @@ impl Component {
 
     /// Tells the component to end, and waits for at most `grace`. Answers whether it has ended.
     pub async fn stop(&self, grace: Duration) -> bool {
-        // Where it has ended it hears nothing.
-        let _ = self.send(&ToComponent::Stop).await;
-        tokio::time::timeout(grace, self.ended()).await.is_ok()
+        let told_and_ended = async {
+            // Where it has ended it hears nothing, and one that reads no more is not told.
+            let _ = self.send(&ToComponent::Stop).await;
+            self.ended().await;
+        };
+        tokio::time::timeout(grace, told_and_ended).await.is_ok()
     }
 
     /// Returns when the component has ended.

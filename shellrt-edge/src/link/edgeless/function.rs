@@ -135,7 +135,10 @@ impl Function {
             );
             before.instance.stop(self.0.rules.grace).await;
         }
-        let host = Host::new(&self.0.hosts, boot.clone(), self.0.rules.binary)?;
+        let host = Host::new(&self.0.hosts, boot.clone(), self.0.rules.binary);
+        let host = host.inspect_err(|_| {
+            self.inner().life.begun(number, false);
+        })?;
         let identity = boot.instance.clone();
         let begin = Begin {
             name: self.0.name.clone(),

@@ -1,6 +1,8 @@
 //! `shellrt-edged edgeless`, driven by a node that grpcio makes, and `edgeless-cli`, which plays one.
 #![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
 
+#[path = "edge_edgeless/abi.rs"]
+mod abi;
 #[path = "edge_edgeless/component.rs"]
 mod component;
 #[path = "edge_edgeless/emulator.rs"]

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Component;
 
 use shellrt_api::v0::config::invalid;
-use shellrt_api::v0::config::wasm::{Config, Mount, MountKind, Network};
+use shellrt_api::v0::config::wasm::{Abi, Config, Mount, MountKind, Network};
 use shellrt_api::v0::Error;
 
 use super::network::AllowList;
@@ -26,6 +26,7 @@ const PAGE: u64 = 64 << 10;
 pub fn check_config(kind: Kind, config: &Config) -> Result<(), Error> {
     let Config {
         image: _,
+        abi,
         command,
         mounts,
         network,
@@ -45,6 +46,16 @@ pub fn check_config(kind: Kind, config: &Config) -> Result<(), Error> {
         }
     }
     check_mounts(mounts)?;
+    match (kind, abi) {
+        (Kind::Edgeless, _) => check_edgeless(config)?,
+        (Kind::Core | Kind::Command | Kind::Http, Some(Abi::Edgeless)) => {
+            return Err(invalid(
+                "/abi",
+                "the program is no edgeless function; leave it out",
+            ));
+        }
+        (Kind::Core | Kind::Command | Kind::Http, None) => {}
+    }
     check_network(kind, network)?;
     if mem_limit.is_some_and(|limit| limit.0 < PAGE) {
         return Err(invalid(
@@ -72,6 +83,36 @@ pub fn check_config(kind: Kind, config: &Config) -> Result<(), Error> {
             "/stdin",
             "a program that serves http has no stdin; leave it out",
         ));
+    }
+    Ok(())
+}
+
+/// An EDGELESS function is talked to, and has nothing else.
+fn check_edgeless(config: &Config) -> Result<(), Error> {
+    let wrong = |path: &str, reason: &str| Err(invalid(path, reason));
+    if !config.stdin {
+        return wrong(
+            "/stdin",
+            "an edgeless function is talked to over its stdin; set it to true",
+        );
+    }
+    if !config.command.is_empty() {
+        return wrong(
+            "/command",
+            "an edgeless function has no arguments; leave it out",
+        );
+    }
+    if !config.mounts.is_empty() {
+        return wrong(
+            "/mounts",
+            "an edgeless function sees no files; leave it out",
+        );
+    }
+    if !config.network.connect.is_empty() {
+        return wrong(
+            "/network/connect",
+            "an edgeless function reaches others by its casts and calls; leave it out",
+        );
     }
     Ok(())
 }
@@ -146,12 +187,12 @@ fn check_network(kind: Kind, network: &Network) -> Result<(), Error> {
             )),
             Err(_) => Err(invalid("/network/listen", LISTEN)),
         },
-        (Kind::Core | Kind::Command, Some(_)) => {
+        (Kind::Core | Kind::Command | Kind::Edgeless, Some(_)) => {
             let reason =
                 "the program does not serve http (wasi:http/incoming-handler); leave it out";
             Err(invalid("/network/listen", reason))
         }
-        (Kind::Core | Kind::Command, None) => Ok(()),
+        (Kind::Core | Kind::Command | Kind::Edgeless, None) => Ok(()),
     }
 }
 
@@ -191,6 +232,12 @@ mod tests {
             ),
             None
         );
+        for config in [
+            json!({"stdin": true}),
+            json!({"stdin": true, "abi": "edgeless"}),
+        ] {
+            assert_eq!(check(Kind::Edgeless, config), None);
+        }
         let network = json!({"listen": "[::1]:80", "connect": ["[::1]:81"]});
         assert_eq!(check(Kind::Http, json!({"network": network})), None);
     }
@@ -273,6 +320,23 @@ mod tests {
                 Kind::Http,
                 json!({"network": {"listen": "[::1]:80"}, "stdin": true}),
                 "/stdin",
+            ),
+            (Kind::Core, json!({"abi": "edgeless"}), "/abi"),
+            (Kind::Edgeless, json!({"abi": "edgeless"}), "/stdin"),
+            (
+                Kind::Edgeless,
+                json!({"stdin": true, "command": ["a"]}),
+                "/command",
+            ),
+            (
+                Kind::Edgeless,
+                json!({"stdin": true, "mounts": [bind("/tmp", "/a")]}),
+                "/mounts",
+            ),
+            (
+                Kind::Edgeless,
+                json!({"stdin": true, "network": {"connect": ["a:1"]}}),
+                "/network/connect",
             ),
         ] {
             let found = check(kind, config.clone());

@@ -10,7 +10,7 @@ use wasmtime::Module;
 
 use super::config::{engine, Purpose};
 use super::error::is_out_of_memory;
-use super::{component, core, inspect, Inspection, Kind, ProgramError, Tuning};
+use super::{component, core, edgeless, inspect, Inspection, Kind, ProgramError, Tuning};
 
 /// What to compile, and within which bounds.
 #[derive(Debug, Clone)]
@@ -95,6 +95,15 @@ pub(super) fn compile_kind(
             let linker =
                 core::linker(&engine).map_err(|error| ProgramError::Engine(error.into()))?;
             linker.instantiate_pre(&module).map_err(linked)?;
+            module.serialize().map_err(compiled)
+        }
+        Kind::Edgeless => {
+            let module = Module::from_binary(&engine, wasm).map_err(compiled)?;
+            let linker =
+                edgeless::linker(&engine).map_err(|error| ProgramError::Engine(error.into()))?;
+            linker.instantiate_pre(&module).map_err(linked)?;
+            edgeless::check_exports(&module)
+                .map_err(|error| ProgramError::WrongExports(error.into()))?;
             module.serialize().map_err(compiled)
         }
         Kind::Command | Kind::Http => {

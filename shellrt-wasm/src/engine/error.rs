@@ -53,6 +53,15 @@ pub enum ProgramError {
         /// All of them.
         names: Vec<String>,
     },
+    /// An EDGELESS function without all that it must export.
+    #[error("the program is an edgeless function and does not export {}", names.join(", "))]
+    MissingExports {
+        /// All of them.
+        names: Vec<String>,
+    },
+    /// The exports of an EDGELESS function have the right names and the wrong types.
+    #[error("the program's exports do not fit what calls them")]
+    WrongExports(#[source] EngineError),
     /// The imports have the right names and the wrong types.
     #[error("the program's imports do not fit what is there")]
     WrongImports(#[source] EngineError),
@@ -136,6 +145,8 @@ impl ProgramError {
             | ProgramError::NoEntry { .. }
             | ProgramError::UnsupportedWasi { .. }
             | ProgramError::MissingImports { .. }
+            | ProgramError::MissingExports { .. }
+            | ProgramError::WrongExports(_)
             | ProgramError::WrongImports(_)
             | ProgramError::Compile(_)
             | ProgramError::TooLarge { .. }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use wasmparser::{ComponentTypeRef, Encoding, Parser, Payload, TypeBounds};
 
 use super::config::{engine, Purpose};
-use super::{core, ProgramError, Tuning};
+use super::{core, edgeless, ProgramError, Tuning};
 
 /// The kinds of programs that run here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -12,6 +12,8 @@ use super::{core, ProgramError, Tuning};
 pub enum Kind {
     /// A core module that is a WASI preview1 command.
     Core,
+    /// A core module that is an EDGELESS function.
+    Edgeless,
     /// A component that exports `wasi:cli/run` 0.2.
     Command,
     /// A component that exports `wasi:http/incoming-handler` 0.2.
@@ -159,6 +161,9 @@ impl Surface {
     }
 
     fn core_kind(&self) -> Result<Kind, ProgramError> {
+        if !self.exports("_start") && edgeless::is_meant(&self.exports, &self.pairs) {
+            return self.edgeless_kind();
+        }
         if !self.exports("_start") {
             let reactor = self.exports("_initialize");
             return Err(if reactor {
@@ -176,6 +181,21 @@ impl Surface {
             .filter(|(module, name)| !provided(module, name));
         missing_or(
             Kind::Core,
+            missing.map(|(module, name)| format!("{module}.{name}")),
+        )
+    }
+
+    fn edgeless_kind(&self) -> Result<Kind, ProgramError> {
+        let names = edgeless::missing(&self.exports);
+        if !names.is_empty() {
+            return Err(ProgramError::MissingExports { names });
+        }
+        let missing = self
+            .pairs
+            .iter()
+            .filter(|(module, name)| !edgeless::provided(module, name));
+        missing_or(
+            Kind::Edgeless,
             missing.map(|(module, name)| format!("{module}.{name}")),
         )
     }

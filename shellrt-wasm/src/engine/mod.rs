@@ -15,6 +15,7 @@ mod compile;
 mod component;
 mod config;
 mod core;
+mod edgeless;
 mod end;
 mod error;
 mod grants;

@@ -18,7 +18,7 @@ use super::end::End;
 use super::error::is_out_of_memory;
 use super::grants::Grants;
 use super::limits::{Budget, Limiter, Refusal};
-use super::{component, core, http};
+use super::{component, core, edgeless, http};
 use super::{Kind, Output, StartError, Tuning};
 
 /// What to run.
@@ -82,6 +82,10 @@ pub fn run(
             let module = load(&engine, program.cwasm, Module::deserialize_file)?;
             let run = core::run(&module, &grants, stdin, Limiter::new(budget), fuel, ready);
             one_thread(sockets)?.block_on(run)
+        }
+        Kind::Edgeless => {
+            let module = load(&engine, program.cwasm, Module::deserialize_file)?;
+            edgeless::run(&module, &grants, stdin, Limiter::new(budget), fuel, ready)
         }
         Kind::Command => {
             let component = load(&engine, program.cwasm, Component::deserialize_file)?;

@@ -17,6 +17,10 @@ pub const CONFIG_TYPE: &str = "wasm";
 pub struct Config {
     /// The image's reference. It must have been pulled.
     pub image: String,
+    /// How the program wants to be talked to, as a check: it is recognised by what it imports and exports.
+    /// Default: whatever it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abi: Option<Abi>,
     /// The program's arguments, without its own name. Default: those of the image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
@@ -54,6 +58,14 @@ pub struct Config {
     /// Free text for the caller, returned by `status`. Default none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+}
+
+/// The ways of being talked to that are not WASI's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Abi {
+    /// EDGELESS's: handlers for init, cast, call and stop. The program speaks lines of JSON.
+    Edgeless,
 }
 
 /// A directory of the host that the program may use.

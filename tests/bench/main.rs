@@ -4,9 +4,11 @@
 #![allow(clippy::print_stdout, reason = "the table goes there")]
 #![allow(clippy::print_stderr, reason = "progress goes there")]
 
+mod edgeless;
 mod floor;
 mod large;
 mod life;
+mod load;
 mod logs;
 mod machine;
 mod measure;
@@ -25,12 +27,13 @@ use report::Report;
 type Part = fn(&mut Report);
 
 /// All of them by their names, in the order in which they are measured.
-const PARTS: [(&str, Part); 5] = [
+const PARTS: [(&str, Part); 6] = [
     ("requests", requests::measure),
     ("life", life::measure),
     ("wasm", wasm::measure),
     ("logs", logs::measure),
     ("pulls", pulls::measure),
+    ("edgeless", edgeless::measure),
 ];
 
 fn main() {

@@ -32,7 +32,7 @@ impl Report {
         }
     }
 
-    /// Compares two sides. `target` is the highest ratio that is wanted.
+    /// Compares two sides, and gives their times. `target` is the highest ratio that is wanted.
     pub fn compare(
         &mut self,
         what: &str,
@@ -40,9 +40,10 @@ impl Report {
         rounds: usize,
         ours: &mut Side<'_>,
         peer: &mut Side<'_>,
-    ) {
+    ) -> Pairs {
         let pairs = pairs(rounds, ours, peer);
         self.add(what, &peer.name, target, &pairs);
+        pairs
     }
 
     fn add(&mut self, what: &str, peer: &str, target: Option<f64>, pairs: &Pairs) {
@@ -55,6 +56,19 @@ impl Report {
             spread: format!("{low:.2}–{high:.2}"),
             target: target.map_or_else(String::new, |target| format!("{target:.2}")),
             is_met: target.map(|target| pairs.ratio() <= target),
+        });
+    }
+
+    /// Times of both sides that are not medians of pairs.
+    pub fn times(&mut self, what: &str, ours: f64, (name, theirs): (&str, f64)) {
+        self.push(Row {
+            what: what.to_owned(),
+            ours: time(ours),
+            peer: format!("{} ({name})", time(theirs)),
+            ratio: format!("{:.2}", ours / theirs),
+            spread: String::new(),
+            target: String::new(),
+            is_met: None,
         });
     }
 

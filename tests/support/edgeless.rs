@@ -198,31 +198,15 @@ impl Node {
     }
 
     /// The same with the certificates in a folder.
-    #[allow(
-        clippy::print_stderr,
-        reason = "that is where a test says why it did not run"
-    )]
     pub fn with(port: u16, tls: Option<&Path>) -> Option<Node> {
-        let folder = target_dir().join("programs/grpc");
-        if !folder.join("edgeless_api_pb2_grpc.py").exists() {
-            assert!(
-                std::env::var("CI").as_deref() != Ok("true"),
-                "grpcio is missing: run tests/programs/fetch"
-            );
-            eprintln!("ignored: grpcio is missing, which tests/programs/fetch brings");
-            return None;
-        }
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs/edgeless/node.py");
         let host = if tls.is_some() {
             "localhost"
         } else {
             "127.0.0.1"
         };
-        let mut command = Command::new(folder.join("bin/python"));
+        let mut command = grpc_python("node.py")?;
         command
-            .arg(script)
             .args(["--function", &format!("{host}:{port}")])
-            .env("PYTHONPATH", &folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         if let Some(tls) = tls {
@@ -341,6 +325,30 @@ impl Drop for Node {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A script of `tests/programs/edgeless` with grpcio; nothing, after saying why, where that is not installed.
+///
+/// # Panics
+/// With `CI=true` where it is not installed.
+#[allow(
+    clippy::print_stderr,
+    reason = "that is where a test says why it did not run"
+)]
+pub fn grpc_python(script: &str) -> Option<Command> {
+    let folder = target_dir().join("programs/grpc");
+    if !folder.join("edgeless_api_pb2_grpc.py").exists() {
+        assert!(
+            std::env::var("CI").as_deref() != Ok("true"),
+            "grpcio is missing: run tests/programs/fetch"
+        );
+        eprintln!("ignored: grpcio is missing, which tests/programs/fetch brings");
+        return None;
+    }
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs/edgeless");
+    let mut command = Command::new(folder.join("bin/python"));
+    command.arg(scripts.join(script)).env("PYTHONPATH", &folder);
+    Some(command)
 }
 
 /// What a call without an answer is answered with.

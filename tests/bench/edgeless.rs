@@ -1,0 +1,136 @@
+//! EDGELESS functions: what calls take through one function, and what all its processes take, beside a
+//! function server in Python.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use tests::edgeless::{examples, grpc_python, Edged};
+
+use super::load::Load;
+use super::measure::{finish, median, quantile, Side};
+use super::memory;
+use super::report::Report;
+
+/// How many calls are one measurement.
+const CALLS: usize = 2_000;
+
+/// How many of them are open at a time: as many as both sides work on.
+const AT_ONCE: usize = 10;
+
+const ROUNDS: usize = 15;
+
+/// What is echoed.
+const TEXT: &str = "temperature=21.5,humidity=40,sensor=roof,unit=celsius";
+
+/// Measures them.
+pub fn measure(report: &mut Report) {
+    let Some(peer) = Peer::start() else {
+        return;
+    };
+    let files = tempfile::tempdir().unwrap();
+    let abi = files.path().join("abi.wasm");
+    let options = ["--target=wasm32", "-nostdlib", "-Wl,--no-entry"];
+    compile(&options, &examples().join("edgeless_function.c"), &abi);
+    let lines = files.path().join("lines.wasm");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/echo.c");
+    compile(&["--target=wasm32-wasi"], &source, &lines);
+    for (program, name, target) in [
+        (Some(&abi), "a WASM function with EDGELESS's ABI", Some(0.1)),
+        (Some(&lines), "a WASM program that speaks lines", Some(0.1)),
+        (None, "the sample that is built in", None),
+    ] {
+        beside(report, &peer, program, name, target);
+    }
+}
+
+fn compile(options: &[&str], source: &Path, program: &Path) {
+    let mut command = Command::new("clang");
+    command.args(options).arg("-O2").arg("-o").arg(program);
+    finish(command.arg(source), "");
+}
+
+/// One function beside the peer.
+fn beside(
+    report: &mut Report,
+    peer: &Peer,
+    program: Option<&PathBuf>,
+    name: &str,
+    target: Option<f64>,
+) {
+    let mut arguments = vec!["--log-level", "INFO"];
+    if let Some(program) = program {
+        arguments.extend(["--module", program.to_str().unwrap()]);
+    }
+    let edged = Edged::start(&arguments);
+    let (ours, theirs) = (Load::on(edged.ports[0]), Load::on(peer.port));
+    let what = format!("EDGELESS: {CALLS} calls, {AT_ONCE} at a time, {name}");
+    let mut our_side = Side::new("shellrt-edged", || echo(&ours));
+    let mut their_side = Side::new(Peer::NAME, || echo(&theirs));
+    let pairs = report.compare(&what, target, ROUNDS, &mut our_side, &mut their_side);
+    drop((our_side, their_side));
+    #[allow(clippy::cast_precision_loss, reason = "a small number")]
+    let per_second = |times: &[f64]| CALLS as f64 / median(times);
+    report.note(format!(
+        "EDGELESS, {name}: {:.0} calls a second, {} {:.0}.",
+        per_second(&pairs.ours),
+        Peer::NAME,
+        per_second(&pairs.peer)
+    ));
+    let (our_times, their_times) = (ours.echo(TEXT, CALLS, 1), theirs.echo(TEXT, CALLS, 1));
+    for (part, which) in [(0.5, "median"), (0.99, "99 of 100")] {
+        let figures = (quantile(&our_times, part), quantile(&their_times, part));
+        let what = format!("EDGELESS: one call, {which}, {name}");
+        report.times(&what, figures.0, (Peer::NAME, figures.1));
+    }
+    let root = edged.root.path().join("wasm");
+    let mark = format!("SHELLRT_WASM_ROOT={}\0", root.display());
+    let (our_memory, processes) = memory::shares_of(&mark);
+    let peers_memory = memory::shares_of(&peer.mark).0;
+    let what = format!("EDGELESS: {processes} processes after that, {name}");
+    let most = target.map(|target| peers_memory * target);
+    report.megabytes(&what, our_memory, Some((Peer::NAME, peers_memory)), most);
+}
+
+fn echo(load: &Load) -> String {
+    load.echo(TEXT, CALLS, AT_ONCE).len().to_string()
+}
+
+/// The function server in Python.
+struct Peer {
+    child: Child,
+    port: u16,
+    mark: String,
+}
+
+impl Peer {
+    const NAME: &str = "grpcio";
+
+    fn start() -> Option<Peer> {
+        let mut python = grpc_python("function.py")?;
+        let mark = format!("SHELLRT_BENCH_PEER={}", std::process::id());
+        let (name, value) = mark.split_once('=').unwrap();
+        let mut child = python
+            .args(["--port", "0"])
+            .env(name, value)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut port = String::new();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        output.read_line(&mut port).unwrap();
+        Some(Peer {
+            child,
+            port: port.trim().parse().unwrap(),
+            mark: format!("{mark}\0"),
+        })
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

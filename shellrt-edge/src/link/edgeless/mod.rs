@@ -108,6 +108,12 @@ pub async fn run(args: Edgeless) -> Result<(), Error> {
     for function in &functions {
         ports.push(open(function, listen).await?);
     }
+    // Others need not be there.
+    let used = |plugin: &String| {
+        let mut modules = functions.iter().filter_map(|it| it.module.as_ref());
+        modules.any(|spec| spec.plugin == *plugin)
+    };
+    daemon.plugins.retain(|plugin, _| used(plugin));
     // What is in a component's mind can't be found again.
     daemon.on_shutdown = OnShutdown::Stop;
     let owner = format!("edgeless-{}", ports.first().map_or(0, |(port, _)| *port));

@@ -218,8 +218,12 @@ fn configuration(ports: &[u16], options: &Options) -> Value {
     }]})
 }
 
-/// An installed program; `None`, after saying why, where it is not.
-fn program(environment: &str, name: &str) -> Option<PathBuf> {
+/// An installed program of an environment that `tests/programs/fetch` makes; `None`, after saying why, where
+/// it is not.
+///
+/// # Panics
+/// With `CI=true` where it is not.
+pub fn program(environment: &str, name: &str) -> Option<PathBuf> {
     let program = target_dir()
         .join("programs")
         .join(environment)
@@ -327,13 +331,22 @@ impl Peer {
     /// # Panics
     /// Where it does not.
     pub fn call_until(&mut self, procedure: &str, args: &Value, result: &Value) {
+        let call = json!({"do": "call", "procedure": procedure, "args": args});
+        self.ask_until(&call, |answer| answer["result"] == *result);
+    }
+
+    /// Has it do something until the answer is right.
+    ///
+    /// # Panics
+    /// Where it never is.
+    pub fn ask_until(&mut self, what: &Value, is_right: impl Fn(&Value) -> bool) {
         let begin = Instant::now();
         loop {
-            let answer = self.call(procedure, args.clone());
-            if answer["result"] == *result {
+            let answer = self.ask(what);
+            if is_right(&answer) {
                 return;
             }
-            assert!(begin.elapsed() < PATIENCE, "{procedure}: {answer}");
+            assert!(begin.elapsed() < PATIENCE, "{what}: {answer}");
             std::thread::sleep(Duration::from_millis(100));
         }
     }

@@ -1,7 +1,5 @@
 //! One instance of a component: from the connection to the end of its module, read from top to bottom.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -9,14 +7,11 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
-use super::address::Address;
-use super::auth::Credentials;
-use super::blueprint::{Blueprint, EXTRAS_DIR, EXTRAS_FILE};
+use super::blueprint::Blueprint;
 use super::deliver::deliver;
+use super::join::Joined;
 use super::modules::{Machine, Module};
-use super::pump::{receive, Pump};
-use super::session::{Session, Step, CLOSE_REALM};
-use super::transport::{self, Connection};
+use super::start::Plan;
 use super::words;
 use crate::component::{self, Component, Init, Instance};
 use crate::order::Order;
@@ -24,9 +19,6 @@ use crate::settings::wamp::Kind;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::supervisor::Refused;
-
-/// How long a router may take to let a session in.
-const JOIN_TIME: Duration = Duration::from_secs(10);
 
 /// How many messages wait until the component is told.
 const DELIVERIES: usize = 16;
@@ -42,20 +34,8 @@ const END_TIME: Duration = Duration::from_secs(2);
 
 /// What all instances share.
 pub struct World {
-    /// Where the router is.
-    pub address: Address,
-    /// The realm.
-    pub realm: String,
-    /// Who components are there.
-    pub credentials: Credentials,
-    /// How connections are made.
-    pub transport: transport::Settings,
-    /// How long a component may take to be ready.
-    pub ready_time: Duration,
-    /// How long a component may take to end by itself.
-    pub grace: Duration,
-    /// What is passed on to components that connect by themselves.
-    pub variables: BTreeMap<String, String>,
+    /// Where they go, as whom, and how long things may take.
+    pub plan: Plan,
     /// The modules.
     pub machine: Machine,
     /// Where files for them lie.
@@ -98,29 +78,16 @@ impl World {
     }
 
     async fn live_with_session(&self, blueprint: &Blueprint) -> Result<Death, Death> {
-        let joined = self.unless_told(self.join()).await?;
-        let (mut connection, session) = joined.map_err(Death::Died)?;
-        self.counters.joins.fetch_add(1, Ordering::Relaxed);
-        self.counters.joined.fetch_add(1, Ordering::Relaxed);
-        let mut pump = Pump::new(&blueprint.name, session);
-        let death = self
-            .live_in_session(blueprint, &mut connection, &mut pump)
-            .await;
-        self.counters.joined.fetch_sub(1, Ordering::Relaxed);
-        let left = pump.leave(&mut connection, CLOSE_REALM);
-        // A router that does not answer is left all the same.
-        let _ = timeout(self.transport.close_timeout, left).await;
-        connection.close().await;
+        let joined = self.unless_told(self.join(&blueprint.name)).await?;
+        let mut joined = joined.map_err(|why| Death::Died(why.to_string()))?;
+        let death = self.live_in_session(blueprint, &mut joined).await;
+        self.leave(joined).await;
         Ok(death)
     }
 
     /// From the session to the end of the module.
-    async fn live_in_session(
-        &self,
-        blueprint: &Blueprint,
-        connection: &mut Connection,
-        pump: &mut Pump,
-    ) -> Death {
+    async fn live_in_session(&self, blueprint: &Blueprint, joined: &mut Joined) -> Death {
+        let Joined { connection, pump } = joined;
         let mut module = match self.order(blueprint, blueprint.order()).await {
             Ok(module) => module,
             Err(death) => return death,
@@ -145,7 +112,7 @@ impl World {
                 };
                 // It may still have something to say or to answer while it ends.
                 tokio::select! {
-                    _ = component.stop(self.grace) => {}
+                    _ = component.stop(self.plan.grace) => {}
                     _ = async {
                         if death == Death::Told {
                             pump.run(connection, &deliveries, &mut requests).await;
@@ -181,8 +148,8 @@ impl World {
             extra: Some(blueprint.extra.clone()),
             ..Init::default()
         };
-        match timeout(self.ready_time, component.init(init)).await {
-            Err(_) => format!("it was not ready within {:?}", self.ready_time),
+        match timeout(self.plan.ready_time, component.init(init)).await {
+            Err(_) => format!("it was not ready within {:?}", self.plan.ready_time),
             Ok(Err(component::Error::Ended)) => {
                 // That it has ended is noticed elsewhere, with more words.
                 std::future::pending().await
@@ -196,81 +163,8 @@ impl World {
         }
     }
 
-    async fn live_by_itself(&self, blueprint: &Blueprint) -> Result<Death, Death> {
-        let files = self.store.files(&blueprint.id);
-        let written = write_extra(&files, &blueprint.extra);
-        written.map_err(|error| Death::Died(format!("its extra can't be written: {error}")))?;
-        let mut variables = self.variables.clone();
-        variables.insert("WAMP_COMPONENT".to_owned(), blueprint.name.clone());
-        let extras = format!("{EXTRAS_DIR}/{EXTRAS_FILE}");
-        variables.insert("WAMP_EXTRAS_FILE".to_owned(), extras);
-        let order = blueprint.order_of_itself(variables, &files);
-        let module = self.order(blueprint, order).await?;
-        let death = match self.unless_told(module.end()).await {
-            Ok(why) => Death::Died(why),
-            Err(death) => death,
-        };
-        self.end(blueprint, &module).await;
-        // The next instance writes it again.
-        let _ = std::fs::remove_dir_all(&files);
-        Ok(death)
-    }
-
-    /// Connects and joins.
-    async fn join(&self) -> Result<(Connection, Session<u64>), String> {
-        let opened = Connection::open(&self.address, &self.transport).await;
-        let mut connection = opened.map_err(|error| words(&error))?;
-        let joined = timeout(JOIN_TIME, self.join_over(&mut connection)).await;
-        let joined = joined
-            .unwrap_or_else(|_| Err(format!("the router did not let it in within {JOIN_TIME:?}")));
-        match joined {
-            Ok(session) => Ok((connection, session)),
-            Err(why) => {
-                // What was said last, an ABORT for example, goes out.
-                connection.close().await;
-                Err(why)
-            }
-        }
-    }
-
-    async fn join_over(&self, connection: &mut Connection) -> Result<Session<u64>, String> {
-        let joining = Session::join(&self.realm, self.credentials.clone());
-        let (mut session, hello) = joining.map_err(|error| words(&error))?;
-        let mut saying = vec![hello];
-        loop {
-            for message in saying.drain(..) {
-                let bytes = connection.serializer.encode(&message.into_value());
-                if connection.outgoing.send(bytes.into()).await.is_err() {
-                    return Err(connection.why_lost().await);
-                }
-            }
-            let bytes = connection.next().await?;
-            for step in receive(&mut session, connection, &bytes) {
-                match step {
-                    Step::Send(message) => saying.push(message),
-                    Step::Joined { session: id, .. } => {
-                        log::debug!("session {id} is joined");
-                        return Ok(session);
-                    }
-                    Step::Over(over) => {
-                        for message in saying.drain(..) {
-                            let bytes = connection.serializer.encode(&message.into_value());
-                            let _ = connection.outgoing.send(bytes.into()).await;
-                        }
-                        return Err(over.to_string());
-                    }
-                    // There is nothing to hear of before.
-                    Step::Answered(..)
-                    | Step::Event { .. }
-                    | Step::Invoked { .. }
-                    | Step::Interrupted { .. } => {}
-                }
-            }
-        }
-    }
-
     /// Orders the module, when the one before it has gone.
-    async fn order(&self, blueprint: &Blueprint, order: Order) -> Result<Module, Death> {
+    pub(super) async fn order(&self, blueprint: &Blueprint, order: Order) -> Result<Module, Death> {
         let Machine {
             supervisor,
             modules,
@@ -287,7 +181,7 @@ impl World {
     }
 
     /// Ends the module, and returns when nothing is left of it.
-    async fn end(&self, blueprint: &Blueprint, module: &Module) {
+    pub(super) async fn end(&self, blueprint: &Blueprint, module: &Module) {
         // Where it has ended already it goes by itself.
         let _ = self
             .machine
@@ -298,7 +192,10 @@ impl World {
     }
 
     /// Does `work`, unless the daemon is told to end.
-    async fn unless_told<T>(&self, work: impl std::future::Future<Output = T>) -> Result<T, Death> {
+    pub(super) async fn unless_told<T>(
+        &self,
+        work: impl std::future::Future<Output = T>,
+    ) -> Result<T, Death> {
         tokio::select! {
             biased;
             () = self.shutdown.ending() => Err(Death::Told),
@@ -311,11 +208,4 @@ impl World {
 async fn end_of(module: &Module) -> String {
     let ended = timeout(END_TIME, module.end()).await;
     ended.unwrap_or_else(|_| "it has closed its stdout".to_owned())
-}
-
-fn write_extra(files: &Path, extra: &Value) -> std::io::Result<PathBuf> {
-    std::fs::create_dir_all(files)?;
-    let path = files.join(EXTRAS_FILE);
-    std::fs::write(&path, extra.to_string())?;
-    Ok(path)
 }

@@ -10,6 +10,7 @@
 //! session      messages -> steps: a state machine without I/O
 //! pump         between a session and a component (deliver, translate)
 //! instance     one life of a component: join, run, leave
+//! itself       the same for one that connects by itself, beside a session that watches
 //! ```
 //! This file has the rest: what is read at the start, and necromancy.
 
@@ -19,6 +20,8 @@ pub mod auth;
 mod blueprint;
 mod deliver;
 mod instance;
+mod itself;
+mod join;
 pub mod message;
 mod modules;
 mod pump;
@@ -76,13 +79,7 @@ pub async fn run(args: Wamp) -> Result<(), Error> {
     let Start {
         edge,
         name,
-        address,
-        realm,
-        credentials,
-        transport,
-        ready_time,
-        grace,
-        variables,
+        plan,
         blueprints,
     } = Start::read(args)?;
     let mut daemon = Daemon::start(edge, &name)?;
@@ -98,13 +95,7 @@ pub async fn run(args: Wamp) -> Result<(), Error> {
     });
     daemon.add(&supervisor);
     let world = Arc::new(World {
-        address,
-        realm,
-        credentials,
-        transport,
-        ready_time,
-        grace,
-        variables,
+        plan,
         machine: Machine {
             supervisor,
             modules,

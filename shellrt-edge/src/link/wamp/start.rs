@@ -32,6 +32,14 @@ pub struct Start {
     pub edge: Daemon,
     /// The daemon's name.
     pub name: String,
+    /// What all instances do.
+    pub plan: Plan,
+    /// The components.
+    pub blueprints: Vec<Blueprint>,
+}
+
+/// Where instances go, as whom, and how long things may take.
+pub struct Plan {
     /// Where the router is.
     pub address: Address,
     /// The realm.
@@ -46,8 +54,6 @@ pub struct Start {
     pub grace: Duration,
     /// What is passed on to components that connect by themselves.
     pub variables: BTreeMap<String, String>,
-    /// The components.
-    pub blueprints: Vec<Blueprint>,
 }
 
 /// Why nothing is started.
@@ -153,9 +159,7 @@ impl Start {
         let is_used = |plugin: &str| blueprints.iter().any(|one| one.plugin() == plugin);
         edge.plugins.retain(|plugin, _| is_used(plugin));
         let seconds = |set: Option<u64>, default| Duration::from_secs(set.unwrap_or(default));
-        Ok(Start {
-            edge,
-            name: format!("wamp-{}", name.unwrap_or(tag)),
+        let plan = Plan {
             variables: variables(&address, &realm),
             address,
             realm,
@@ -163,6 +167,11 @@ impl Start {
             transport: transport_settings(&settings, serializers, ca),
             ready_time: seconds(settings.ready_timeout_sec, READY_TIME_SEC),
             grace: seconds(settings.stop_grace_sec, STOP_GRACE_SEC),
+        };
+        Ok(Start {
+            edge,
+            name: format!("wamp-{}", name.unwrap_or(tag)),
+            plan,
             blueprints,
         })
     }

@@ -33,6 +33,9 @@ pub const PAYLOAD_SIZE_EXCEEDED: &str = "wamp.error.payload_size_exceeded";
 /// The reason with which a session is left.
 pub const CLOSE_REALM: &str = "wamp.close.close_realm";
 
+/// The error of a realm that the router does not have.
+pub const NO_SUCH_REALM: &str = "wamp.error.no_such_realm";
+
 const GOODBYE_AND_OUT: &str = "wamp.close.goodbye_and_out";
 const PROTOCOL_VIOLATION: &str = "wamp.error.protocol_violation";
 const CANNOT_AUTHENTICATE: &str = "wamp.error.cannot_authenticate";
@@ -41,6 +44,9 @@ const NO_SUCH_REGISTRATION: &str = "wamp.error.no_such_registration";
 /// How many subscriptions and registrations that are over are remembered, because messages for them may
 /// still be on their way.
 const MOST_RETIRED: usize = 1024;
+
+/// How many calls of a component may be open at a time: each takes memory until it is answered.
+const MOST_INVOCATIONS: usize = 4096;
 
 /// A session. `T` is told what becomes of a request.
 #[derive(Debug)]

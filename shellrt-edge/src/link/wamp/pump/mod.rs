@@ -1,26 +1,22 @@
 //! Between a router and a component: one task moves what comes from either side to the other, and waits for
 //! neither. Where a side does not take what is for it, the other is not heard until it does.
 
+mod requests;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use super::deliver::{attend_own, Back, Delivery};
+use super::deliver::{Back, Delivery};
 use super::message::{kind, Dict, Message, Payload};
-use super::session::{Answer, Over, Refused, Session, Step, PAYLOAD_SIZE_EXCEEDED};
+use super::session::{Answer, Over, Session, Step, PAYLOAD_SIZE_EXCEEDED};
 use super::translate;
 use super::transport::Connection;
-use crate::component::{Incoming, Log, OwnCall, Responder, Target};
+use crate::component::{Incoming, Responder};
 
 /// How much may wait for a side before the other is not heard any more.
 const WAITING: usize = 64;
-
-/// How many parts of an answer wait for who attends to the call.
-const PARTS: usize = 16;
-
-/// What a component is refused.
-const INVALID_ARGUMENT: &str = "wamp.error.invalid_argument";
 
 /// What moves.
 pub struct Pump {
@@ -101,6 +97,7 @@ impl Pump {
         done: impl Fn(&Pump) -> bool,
     ) -> Option<String> {
         let outgoing = connection.outgoing.clone();
+        let mut loss = connection.loss();
         loop {
             if requests.is_empty() && done(self) {
                 return None;
@@ -129,6 +126,8 @@ impl Pump {
                     },
                     Err(why) => return Some(why),
                 },
+                // Who is not heard may have gone.
+                Ok(why) = loss.wait_for(Option::is_some), if !hears_router => return why.clone(),
                 Some(request) = requests.recv(), if hears_component => {
                     self.request(connection, request);
                 }
@@ -209,109 +208,6 @@ impl Pump {
             Some(Waiter::Call(waiter)) => self.inbox.push_back(Delivery::Part(waiter, answer)),
             None => {}
         }
-    }
-
-    /// Takes what the component wants.
-    fn request(&mut self, connection: &Connection, request: Incoming) {
-        match request {
-            Incoming::Call(call, responder) => self.call(connection, call, responder),
-            Incoming::Register(procedure, options, responder) => {
-                let asked =
-                    |session: &mut Session<u64>, key| session.register(procedure, options, key);
-                self.ask(connection, responder, asked);
-            }
-            Incoming::Unregister(procedure, responder) => {
-                let asked = |session: &mut Session<u64>, key| session.unregister(procedure, key);
-                self.ask(connection, responder, asked);
-            }
-            Incoming::Subscribe(topic, options, responder) => {
-                let asked =
-                    |session: &mut Session<u64>, key| session.subscribe(topic, options, key);
-                self.ask(connection, responder, asked);
-            }
-            Incoming::Unsubscribe(topic, responder) => {
-                let asked = |session: &mut Session<u64>, key| session.unsubscribe(topic, key);
-                self.ask(connection, responder, asked);
-            }
-            Incoming::Publish(event, options, responder) => {
-                let payload = Payload {
-                    args: event.args,
-                    kwargs: event.kwargs,
-                };
-                let topic = event.topic;
-                match responder {
-                    Some(responder) => self.ask(connection, responder, |session, key| {
-                        session.publish(topic, options, payload, Some(key))
-                    }),
-                    None => match self.session.publish(topic, options, payload, None) {
-                        Ok(message) => self.send(connection, message),
-                        Err(refused) => log::warn!("{:?} can't publish: {refused}", self.name),
-                    },
-                }
-            }
-            Incoming::Log(Log {
-                level,
-                target,
-                message,
-            }) => log::log!(level_of(level), "{:?} {target}: {message}", self.name),
-            // It is logged where it is heard.
-            Incoming::Output(_) => {}
-            Incoming::Cast { .. } => {
-                log::warn!(
-                    "{:?} wants to cast, which WAMP has not; it can publish",
-                    self.name
-                );
-            }
-            Incoming::Sync(_) => {
-                log::warn!("{:?} wants its state kept, which WAMP does not", self.name);
-            }
-        }
-    }
-
-    fn call(&mut self, connection: &Connection, call: OwnCall, responder: Responder) {
-        let OwnCall {
-            target,
-            procedure,
-            content,
-            options,
-        } = call;
-        let (Target::Nobody, Some(procedure)) = (target, procedure) else {
-            let why = "a call in WAMP has a \"procedure\", and nothing else says whom it is for";
-            let refused = translate::refusal(INVALID_ARGUMENT, &why);
-            return self.inbox.push_back(Delivery::Answer(responder, refused));
-        };
-        let key = self.key();
-        let payload = translate::payload(content);
-        match self.session.call(procedure, options, payload, key) {
-            Ok((request, message)) => {
-                let (waiter, parts) = mpsc::channel(PARTS);
-                self.waiting.insert(key, Waiter::Call(waiter));
-                tokio::spawn(attend_own(responder, request, parts, self.back.clone()));
-                self.send(connection, message);
-            }
-            Err(refused) => self.refuse(responder, &refused),
-        }
-    }
-
-    fn ask(
-        &mut self,
-        connection: &Connection,
-        responder: Responder,
-        asked: impl FnOnce(&mut Session<u64>, u64) -> Result<Message, Refused>,
-    ) {
-        let key = self.key();
-        match asked(&mut self.session, key) {
-            Ok(message) => {
-                self.waiting.insert(key, Waiter::Request(responder));
-                self.send(connection, message);
-            }
-            Err(refused) => self.refuse(responder, &refused),
-        }
-    }
-
-    fn refuse(&mut self, responder: Responder, refused: &Refused) {
-        let answer = translate::refusal(refused.uri(), refused);
-        self.inbox.push_back(Delivery::Answer(responder, answer));
     }
 
     fn back_from(&mut self, connection: &Connection, back: Back) {
@@ -407,16 +303,5 @@ pub fn receive(
     match Message::parse(value) {
         Ok(message) => session.receive(message),
         Err(error) => session.receive_nonsense(error.to_string()),
-    }
-}
-
-fn level_of(level: crate::component::Level) -> log::Level {
-    use crate::component::Level;
-    match level {
-        Level::Error => log::Level::Error,
-        Level::Warn => log::Level::Warn,
-        Level::Info => log::Level::Info,
-        Level::Debug => log::Level::Debug,
-        Level::Trace => log::Level::Trace,
     }
 }

@@ -13,3 +13,9 @@ mod ways;
 // Lost connections, dead components, necromancy, the end.
 #[path = "edge_wamp/death.rs"]
 mod death;
+// A router that does whatever it should not.
+#[path = "edge_wamp/hostile/mod.rs"]
+mod hostile;
+// Programs in containers: components, and what connects by itself.
+#[path = "edge_wamp/containers.rs"]
+mod containers;

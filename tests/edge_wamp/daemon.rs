@@ -73,9 +73,14 @@ impl Place {
 
     /// The program `echo.c` of the examples, compiled.
     pub fn echo(&self) -> Option<PathBuf> {
-        let wasm = self.dir.path().join("echo.wasm");
-        let source =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("../shellrt-edge/examples/wamp/echo.c");
+        self.compile("../shellrt-edge/examples/wamp/echo.c")
+    }
+
+    /// A program in C, compiled.
+    pub fn compile(&self, source: &str) -> Option<PathBuf> {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(source);
+        let wasm = self.dir.path().join(source.file_name().unwrap());
+        let wasm = wasm.with_extension("wasm");
         let compiled = Command::new("clang")
             .args(["--target=wasm32-wasi", "-O2", "-o"])
             .arg(&wasm)
@@ -154,6 +159,15 @@ impl Daemon {
             assert!(begin.elapsed() < PATIENCE, "no {text:?}: {}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// The most memory that it has taken, in bytes.
+    pub fn peak(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.unwrap().trim().trim_end_matches(" kB");
+        kib.parse::<u64>().unwrap() << 10
     }
 
     /// Its log.

@@ -10,6 +10,9 @@ use super::session::Answer;
 use super::translate;
 use crate::component::{self, Answers, Call, Component, Event, Problem, Responder};
 
+/// How much may wait until a component is ready, in bytes.
+const MOST_HELD: usize = 16 << 20;
+
 /// What comes for a component.
 pub enum Delivery {
     /// The answer to a request of its own.
@@ -64,7 +67,7 @@ pub async fn deliver(
     ready: oneshot::Receiver<()>,
     back: mpsc::Sender<Back>,
 ) {
-    let mut held = VecDeque::new();
+    let mut held = Held::default();
     tokio::pin!(ready);
     loop {
         tokio::select! {
@@ -72,7 +75,7 @@ pub async fn deliver(
             delivery = deliveries.recv() => match delivery {
                 Some(Delivery::Answer(responder, answer)) => respond(responder, answer).await,
                 Some(Delivery::Part(waiter, answer)) => pass(waiter, answer).await,
-                Some(delivery) => held.push_back(delivery),
+                Some(delivery) => held.hold(delivery, &back).await,
                 None => return,
             },
             told = &mut ready => match told {
@@ -82,6 +85,7 @@ pub async fn deliver(
             },
         }
     }
+    let mut held = held.deliveries;
     loop {
         let delivery = match held.pop_front() {
             Some(delivery) => delivery,
@@ -130,6 +134,63 @@ pub async fn deliver(
             }
         }
     }
+}
+
+/// What waits until a component is ready. It must not keep the answers to the component's requests from
+/// coming, so that it can't be the router who waits.
+#[derive(Default)]
+struct Held {
+    deliveries: VecDeque<Delivery>,
+    /// About how much memory they take, in bytes.
+    weight: usize,
+}
+
+impl Held {
+    /// Holds `delivery`, or refuses it where there is too much.
+    async fn hold(&mut self, delivery: Delivery, back: &mpsc::Sender<Back>) {
+        self.weight += match &delivery {
+            Delivery::Event(_, payload) | Delivery::Call { payload, .. } => weight_of(payload),
+            Delivery::Answer(..) | Delivery::Part(..) => 0,
+        };
+        if self.weight <= MOST_HELD {
+            return self.deliveries.push_back(delivery);
+        }
+        // Nothing that comes later overtakes it.
+        self.weight = MOST_HELD;
+        match delivery {
+            Delivery::Call { request, .. } => {
+                let problem = Problem::new("the component is not ready");
+                // Where nobody listens there is nobody to tell.
+                let _ = back.send(Back::Failed { request, problem }).await;
+            }
+            Delivery::Event(topic, _) => {
+                log::warn!("an event of {topic:?} was not delivered: the component is not ready");
+            }
+            Delivery::Answer(..) | Delivery::Part(..) => {}
+        }
+    }
+}
+
+fn weight_of(payload: &Payload) -> usize {
+    let args = payload.args.iter().map(weight_of_value);
+    let kwargs = payload.kwargs.iter();
+    let kwargs = kwargs.map(|(name, value)| name.len() + weight_of_value(value));
+    size_of::<Delivery>() + args.sum::<usize>() + kwargs.sum::<usize>()
+}
+
+fn weight_of_value(value: &Value) -> usize {
+    let inner = match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(weight_of_value).sum(),
+        Value::Object(members) => {
+            let members = members.iter();
+            members
+                .map(|(name, member)| name.len() + weight_of_value(member))
+                .sum()
+        }
+    };
+    size_of::<Value>() + inner
 }
 
 /// A caller, where the router tells who it is: its session.

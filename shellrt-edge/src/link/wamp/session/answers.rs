@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{
     reason_with_text, Answer, Over, Pending, Session, State, Step, GOODBYE_AND_OUT,
-    NO_SUCH_REGISTRATION,
+    MOST_INVOCATIONS, NO_SUCH_REGISTRATION, RUNTIME_ERROR,
 };
 use crate::link::wamp::message::{kind, Dict, Message, Payload};
 
@@ -181,14 +181,16 @@ impl<T: Clone> Session<T> {
                     "an invocation came for registration {registration}, which there is not"
                 ));
             }
-            return vec![Step::Send(Message::Error {
-                kind: kind::INVOCATION,
-                request,
-                details: Dict::new(),
-                uri: NO_SUCH_REGISTRATION.to_owned(),
-                payload: Payload::default(),
-            })];
+            return refused(request, NO_SUCH_REGISTRATION, Payload::default());
         };
+        if self.invocations.len() >= MOST_INVOCATIONS {
+            let why = format!("{MOST_INVOCATIONS} calls are open already, which is the most");
+            let payload = Payload {
+                args: vec![why.into()],
+                ..Payload::default()
+            };
+            return refused(request, RUNTIME_ERROR, payload);
+        }
         let procedure = match details.get("procedure").and_then(Value::as_str) {
             // The registration is a pattern.
             Some(procedure) => procedure.to_owned(),
@@ -238,6 +240,17 @@ impl<T: Clone> Session<T> {
             "{what} came for request {request}, which is not open"
         ))
     }
+}
+
+/// An invocation is answered at once.
+fn refused<T>(request: u64, uri: &str, payload: Payload) -> Vec<Step<T>> {
+    vec![Step::Send(Message::Error {
+        kind: kind::INVOCATION,
+        request,
+        details: Dict::new(),
+        uri: uri.to_owned(),
+        payload,
+    })]
 }
 
 impl Answer {

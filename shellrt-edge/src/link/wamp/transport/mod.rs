@@ -1,11 +1,11 @@
 //! What carries messages to a router and back: a WebSocket or a RawSocket, plain or encrypted. It keeps the
 //! connection alive and notices where it is not.
 
+mod flow;
 mod rawsocket;
 mod tls;
 mod websocket;
 
-use std::future::pending;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,17 +14,15 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep_until, timeout, Instant};
+use tokio::time::timeout;
 
 use super::address::{Address, Carrier};
 use super::serializer::Serializer;
 use crate::lookup;
+use flow::{read, write, Reader, Writer};
 
 /// How many messages wait on their way in, and as many on their way out.
 const MESSAGES: usize = 64;
-
-/// What a ping carries, in bytes.
-const PING_LENGTH: usize = 12;
 
 /// How a connection is made and kept.
 #[derive(Debug, Clone, PartialEq)]
@@ -239,6 +237,16 @@ impl Connection {
         }
     }
 
+    /// Whether it is lost.
+    pub fn is_lost(&self) -> bool {
+        self.lost.borrow().is_some()
+    }
+
+    /// Where it is told why the connection is lost, when it is.
+    pub fn loss(&self) -> watch::Receiver<Option<String>> {
+        self.lost.clone()
+    }
+
     /// Why it is lost. Returns when it is.
     pub async fn why_lost(&mut self) -> String {
         match self.lost.wait_for(Option::is_some).await {
@@ -291,111 +299,4 @@ fn set_first(lost: &mut Option<String>, error: &Error) -> bool {
         *lost = Some(super::words(error));
     }
     is_first
-}
-
-enum Reader {
-    WebSocket(websocket::Reader),
-    RawSocket(rawsocket::Reader),
-}
-
-impl Reader {
-    /// The next frame. May be dropped and called again.
-    async fn next(&mut self) -> Result<Frame, Error> {
-        match self {
-            Reader::WebSocket(reader) => reader.next().await,
-            Reader::RawSocket(reader) => reader.next().await,
-        }
-    }
-}
-
-enum Writer {
-    WebSocket(websocket::Writer),
-    RawSocket(rawsocket::Writer),
-}
-
-impl Writer {
-    async fn write(&mut self, frame: Frame) -> Result<(), Error> {
-        match self {
-            Writer::WebSocket(writer) => writer.write(frame).await,
-            Writer::RawSocket(writer) => writer.write(frame).await,
-        }
-    }
-}
-
-/// Reads until the connection is lost, and says why it is. Asks the router whether it is there.
-async fn read(
-    mut reader: Reader,
-    messages: mpsc::Sender<Bytes>,
-    controls: mpsc::Sender<Frame>,
-    settings: Settings,
-) -> Error {
-    let Settings {
-        ping_interval,
-        ping_timeout,
-        ..
-    } = settings;
-    let mut ping_at = Instant::now() + ping_interval;
-    let mut answer_until = None;
-    loop {
-        let silent = async {
-            match answer_until {
-                Some(until) => sleep_until(until).await,
-                None => pending().await,
-            }
-        };
-        let frame = tokio::select! {
-            biased;
-            frame = reader.next() => match frame {
-                Ok(frame) => frame,
-                Err(error) => return error,
-            },
-            () = silent => return Error::Silent(ping_interval + ping_timeout),
-            () = sleep_until(ping_at) => {
-                // Where it can't be sent there will be no answer.
-                let _ = controls.try_send(Frame::Ping(Bytes::from_static(&[0; PING_LENGTH])));
-                let now = Instant::now();
-                answer_until.get_or_insert(now + ping_timeout);
-                ping_at = now + ping_interval;
-                continue;
-            }
-        };
-        match frame {
-            Frame::Message(message) => {
-                if messages.send(message).await.is_err() {
-                    return Error::Closed(String::new());
-                }
-            }
-            Frame::Ping(payload) => {
-                // A router that asks faster than it reads gets fewer answers.
-                let _ = controls.try_send(Frame::Pong(payload));
-            }
-            Frame::Pong(_) => {}
-            Frame::Close => return Error::Closed(String::new()),
-        }
-        // Whatever comes shows that it is there; while nobody took a message, nothing was looked at.
-        answer_until = None;
-        ping_at = Instant::now() + ping_interval;
-    }
-}
-
-/// Writes until nobody has anything to send any more, then closes.
-async fn write(
-    mut writer: Writer,
-    mut messages: mpsc::Receiver<Bytes>,
-    mut controls: mpsc::Receiver<Frame>,
-    limit: Duration,
-) -> Result<(), Error> {
-    loop {
-        let frame = tokio::select! {
-            biased;
-            Some(control) = controls.recv() => control,
-            message = messages.recv() => message.map_or(Frame::Close, Frame::Message),
-        };
-        let is_last = frame == Frame::Close;
-        let written = timeout(limit, writer.write(frame)).await;
-        written.map_err(|_| Error::Stuck(limit))??;
-        if is_last {
-            return Ok(());
-        }
-    }
 }

@@ -54,6 +54,12 @@ pub async fn open(
     let (stream, response) = client_async_with_config(request, stream, Some(config))
         .await
         .map_err(|error| no_router(handshake_words(error)))?;
+    // None is offered: compressed frames would cost each connection a third of a megabyte.
+    if response.headers().contains_key("Sec-WebSocket-Extensions") {
+        return Err(no_router(
+            "it uses an extension that was not offered".to_owned(),
+        ));
+    }
     let chosen = response.headers().get("Sec-WebSocket-Protocol");
     let serializer = chosen
         .and_then(|name| name.to_str().ok())

@@ -5,10 +5,14 @@
 mod abi;
 #[path = "edge_edgeless/component.rs"]
 mod component;
+#[path = "edge_edgeless/containers.rs"]
+mod containers;
 #[path = "edge_edgeless/emulator.rs"]
 mod emulator;
 #[path = "edge_edgeless/hosts.rs"]
 mod hosts;
+#[path = "edge_edgeless/recipe.rs"]
+mod recipe;
 #[path = "edge_edgeless/sample.rs"]
 mod sample;
 #[path = "edge_edgeless/states.rs"]

@@ -9,7 +9,7 @@ use tests::edgeless::{answer, base64, examples, input, ok, reply, text, Edged, N
 use crate::sample;
 
 /// A function as text. Memory is handed out from 1024 on; the first page has the text `abc` at 16.
-struct Guest {
+pub struct Guest {
     imports: &'static str,
     memory: &'static str,
     init: &'static str,
@@ -19,7 +19,7 @@ struct Guest {
 }
 
 /// One that does nothing, and answers with what it was asked.
-const ECHO: Guest = Guest {
+pub const ECHO: Guest = Guest {
     imports: "",
     memory: "1",
     init: "",
@@ -30,7 +30,7 @@ const ECHO: Guest = Guest {
 };
 
 impl Guest {
-    fn wat(&self) -> String {
+    pub fn wat(&self) -> String {
         let Guest {
             imports,
             memory,

@@ -84,21 +84,32 @@ pub struct Edged {
 impl Edged {
     /// The daemon with these arguments, and functions at free ports.
     pub fn start(arguments: &[&str]) -> Edged {
+        Edged::start_in(arguments, &[])
+    }
+
+    /// The same in an environment, as a plugin of the tests' has it.
+    pub fn start_in(arguments: &[&str], environment: &[(String, Option<String>)]) -> Edged {
         let functions = arguments.iter().filter(|it| **it == "--function").count();
         let port: &[&str] = if functions == 0 {
             &["--port", "0"]
         } else {
             &[]
         };
-        Edged::with(&[port, arguments].concat(), functions.max(1), None)
+        let arguments = [port, arguments].concat();
+        Edged::with(&arguments, functions.max(1), None, environment)
     }
 
     /// The daemon with a settings file of this many functions.
     pub fn configured(settings: &Value, functions: usize) -> Edged {
-        Edged::with(&[], functions, Some(settings))
+        Edged::with(&[], functions, Some(settings), &[])
     }
 
-    fn with(arguments: &[&str], functions: usize, settings: Option<&Value>) -> Edged {
+    fn with(
+        arguments: &[&str],
+        functions: usize,
+        settings: Option<&Value>,
+        environment: &[(String, Option<String>)],
+    ) -> Edged {
         let root = tempfile::tempdir().expect("a directory");
         let binary = program("shellrt-edged");
         let plugins = program("shellrt-wasm");
@@ -111,6 +122,12 @@ impl Edged {
             // JSON is YAML.
             std::fs::write(&file, settings.to_string()).expect("a file");
             command.arg("--config").arg(file);
+        }
+        for (name, value) in environment {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
         }
         let mut child = command
             .args(arguments)

@@ -62,6 +62,21 @@ impl Watch {
         other: Option<BorrowedFd<'_>>,
         deadline: Option<Instant>,
     ) -> io::Result<Wake> {
+        let (wake, _) = self.notice(hangup, other, deadline)?;
+        Ok(wake)
+    }
+
+    /// As [`wait`](Self::wait), and says whether it is time to look at the directory: it is not where only
+    /// `other` can be read. To look costs more than to pass on what a module writes.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub fn notice(
+        &self,
+        hangup: &Hangup,
+        other: Option<BorrowedFd<'_>>,
+        deadline: Option<Instant>,
+    ) -> io::Result<(Wake, bool)> {
         let rest = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let pause = match self.events {
             Some(_) => Self::LOOK_AGAIN,
@@ -71,14 +86,17 @@ impl Watch {
         let mut inputs: Vec<BorrowedFd> = self.events.iter().map(AsFd::as_fd).collect();
         inputs.extend(other);
         let mut wake = hangup.wait(&inputs, Some(limit))?;
+        let mut is_time = wake != Wake::Ready;
         if let Some(events) = &self.events {
             let mut buffer = [0; 4096];
-            while rustix::io::read(events, &mut buffer).is_ok_and(|length| length > 0) {}
+            while rustix::io::read(events, &mut buffer).is_ok_and(|length| length > 0) {
+                is_time = true;
+            }
         }
         if wake == Wake::Timeout && deadline.is_none_or(|deadline| Instant::now() < deadline) {
             wake = Wake::Ready;
         }
-        Ok(wake)
+        Ok((wake, is_time))
     }
 }
 
@@ -137,6 +155,11 @@ mod tests {
         io::Write::write_all(&mut other, b"text").unwrap();
         let ready = watch.wait(&hangup, Some(input.as_fd()), past).unwrap();
         assert_eq!(ready, Wake::Ready);
+        // That is no reason to look at the directory.
+        let noticed = || watch.notice(&hangup, Some(input.as_fd()), None).unwrap();
+        assert_eq!(noticed(), (Wake::Ready, false));
+        fs::write(dir.path().join("file"), b"text").unwrap();
+        assert_eq!(noticed(), (Wake::Ready, true));
         drop(reader);
         assert_eq!(watch.wait(&hangup, None, None).unwrap(), Wake::HungUp);
     }

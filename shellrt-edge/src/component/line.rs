@@ -4,7 +4,8 @@ use bytes::{Bytes, BytesMut};
 use memchr::memchr;
 use serde::Deserialize;
 
-use super::message::{FromComponent, ToComponent, OPS};
+use super::message::{Content, FromComponent, ToComponent, OPS};
+use super::payload::Payload;
 
 /// The longest line, in bytes, without its end.
 pub const LONGEST_LINE: usize = 16 << 20;
@@ -69,6 +70,40 @@ impl Lines {
     }
 }
 
+/// What comes most often, so that it is read without a detour: a reply that is nothing but a text.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlainReply {
+    op: ReplyOp,
+    id: u64,
+    #[serde(default)]
+    data: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ReplyOp {
+    Reply,
+}
+
+impl From<PlainReply> for FromComponent {
+    fn from(reply: PlainReply) -> Self {
+        let PlainReply {
+            op: ReplyOp::Reply,
+            id,
+            data,
+        } = reply;
+        let data = Payload(data.into());
+        FromComponent::Reply {
+            id,
+            content: Content {
+                data,
+                ..Content::default()
+            },
+        }
+    }
+}
+
 /// The `op` of any object.
 #[derive(Deserialize)]
 struct Op {
@@ -86,6 +121,9 @@ fn parse(line: Bytes) -> Option<Line> {
     }
     if line.trim_ascii_start().first() != Some(&b'{') {
         return Some(Line::Output(line));
+    }
+    if let Ok(reply) = serde_json::from_slice::<PlainReply>(&line) {
+        return Some(Line::Message(Box::new(reply.into())));
     }
     let error = match serde_json::from_slice(&line) {
         Ok(message) => return Some(Line::Message(Box::new(message))),

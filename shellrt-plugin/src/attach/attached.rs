@@ -83,12 +83,15 @@ impl<F: FnMut() -> io::Result<bool>> Read for Attached<F> {
                 Ok(length) => return Ok(length),
             }
             let fifo = Some(self.fifo.as_fd());
-            match self.watch.wait(&self.hangup, fifo, self.deadline)? {
+            let (wake, is_time) = self.watch.notice(&self.hangup, fifo, self.deadline)?;
+            match wake {
                 Wake::Ready => {}
                 Wake::Timeout | Wake::HungUp => return Ok(0),
             }
-            // What the module wrote last is in the FIFO before its end can be seen.
-            self.ended = (self.is_ended)().unwrap_or(true);
+            if is_time {
+                // What the module wrote last is in the FIFO before its end can be seen.
+                self.ended = (self.is_ended)().unwrap_or(true);
+            }
         }
     }
 }

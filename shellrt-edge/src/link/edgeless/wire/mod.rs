@@ -6,6 +6,7 @@ mod client;
 mod message;
 mod serve;
 mod tls;
+mod unary;
 
 pub use client::{was_not_sent, Channel, FunctionClient, HostClient};
 pub use message::{

@@ -15,14 +15,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-use tonic::body::Body;
-use tonic::server::{Grpc, UnaryService};
-use tonic::{Request, Response, Status};
-use tonic_prost::ProstCodec;
+use tonic::Status;
 
+use super::unary::{unary, Body};
 use super::{
     BootData, CallReturn, DelayedEventData, Empty, FunctionInstanceInit, InputEventData,
-    InstanceId, OutputEventData, OutputEventDataRaw, SyncData, TelemetryLogEvent, LONGEST_MESSAGE,
+    InstanceId, OutputEventData, OutputEventDataRaw, SyncData, TelemetryLogEvent,
 };
 
 /// How many calls of one connection may be open.
@@ -241,43 +239,6 @@ fn unknown(method: &str) -> http::Response<Body> {
     Status::unimplemented(format!("there is no method {method:?}")).into_http()
 }
 
-/// Decodes a request, has it handled, and encodes the answer.
-async fn unary<T, Q, A, F, W>(
-    request: http::Request<Incoming>,
-    handle: F,
-    it: Arc<T>,
-) -> http::Response<Body>
-where
-    T: Send + Sync + 'static,
-    Q: prost::Message + Default + 'static,
-    A: prost::Message + Default + 'static,
-    F: Fn(Arc<T>, Q) -> W + Send,
-    W: Future<Output = Result<A, Status>> + Send + 'static,
-{
-    let codec = ProstCodec::<A, Q>::default();
-    let mut grpc = Grpc::new(codec)
-        .max_decoding_message_size(LONGEST_MESSAGE)
-        .max_encoding_message_size(LONGEST_MESSAGE);
-    grpc.unary(Handler(handle, it), request).await
-}
-
-/// A method, as tonic calls it.
-struct Handler<F, T>(F, Arc<T>);
-
-impl<T, Q, A, F, W> UnaryService<Q> for Handler<F, T>
-where
-    F: Fn(Arc<T>, Q) -> W,
-    W: Future<Output = Result<A, Status>> + Send + 'static,
-{
-    type Response = A;
-    type Future = BoxFuture<'static, Result<Response<A>, Status>>;
-
-    fn call(&mut self, request: Request<Q>) -> Self::Future {
-        let handled = (self.0)(Arc::clone(&self.1), request.into_inner());
-        Box::pin(async move { Ok(Response::new(handled.await?)) })
-    }
-}
-
 /// Listens at an address.
 ///
 /// # Errors
@@ -325,6 +286,8 @@ async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, servi
     let served = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
+        // gRPC has no use for it.
+        .auto_date_header(false)
         .serve_connection(TokioIo::new(stream), answer)
         .await;
     if let Err(error) = served {

@@ -6,6 +6,18 @@
 #[path = "edge_silverline/fleet.rs"]
 mod fleet;
 
+/// What its orchestrator sends.
+#[path = "edge_silverline/orchestrator.rs"]
+mod orchestrator;
+
+/// The way to the broker: TLS, certificates, passwords.
+#[path = "edge_silverline/connection.rs"]
+mod connection;
+
+/// What the settings change.
+#[path = "edge_silverline/settings.rs"]
+mod settings;
+
 /// The life of a module in each dialect.
 #[path = "edge_silverline/life.rs"]
 mod life;

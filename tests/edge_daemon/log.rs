@@ -6,6 +6,11 @@ use rustix::process::Signal;
 
 use super::*;
 
+/// A place for the status where nobody can listen.
+fn nowhere(machine: &Machine) -> Value {
+    json!({ "status": format!("unix:{}", machine.path("no/folder").display()) })
+}
+
 #[test]
 fn a_line_of_json_for_each_record() {
     let machine = Machine::new();
@@ -33,7 +38,7 @@ fn a_line_of_json_for_each_record() {
 #[test]
 fn as_much_as_is_asked_for() {
     let machine = Machine::new();
-    let status = json!({ "status": "192.0.2.1:80" });
+    let status = nowhere(&machine);
     let messages = |arguments: &[&str], variable: Option<&str>| {
         let mut command = machine.command(status.clone());
         command.args(arguments);
@@ -63,7 +68,7 @@ fn as_much_as_is_asked_for() {
 #[test]
 fn text_where_people_read_it() {
     let machine = Machine::new();
-    let command = machine.command(json!({ "status": "192.0.2.1:80" }));
+    let command = machine.command(nowhere(&machine));
     let words: Vec<String> = std::iter::once(command.get_program())
         .chain(command.get_args())
         .map(|word| word.to_str().unwrap().to_owned())
@@ -80,7 +85,7 @@ fn text_where_people_read_it() {
     let (time, rest) = last.split_once(' ').unwrap();
     assert_eq!(time.len(), "2026-11-21T10:36:39.500Z".len(), "{text}");
     assert!(
-        rest.starts_with("ERROR \"192.0.2.1:80\" is no address of"),
+        rest.starts_with("ERROR the status can't be served at unix:/"),
         "{text}"
     );
 }

@@ -180,3 +180,61 @@ fn a_manager_that_stops_its_modules_leaves_nothing() {
     assert_eq!(site.exited(&runtime, "m-1")["data"]["reason"], "shutdown");
     site.unregistered(&runtime);
 }
+
+#[test]
+fn runtimes_keep_to_their_processors() {
+    let Some(site) = site() else { return };
+    let own = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = |status: &str| {
+        let mut lines = status.lines();
+        let line = lines.find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+        line.unwrap().trim().to_owned()
+    };
+    // The first of those that this test may use.
+    let all = line(&own);
+    let first = all.split([',', '-']).next().unwrap().to_owned();
+    let _manager = site.start_with(&["linux/minimal"], &["-g", &first]);
+    let runtime = site.register_all();
+    site.create(&runtime, "m-1", "ticks.wat");
+    until("it ticks", || ticks(&site, "m-1") > 3);
+    let allowed = |pid: u64| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
+        line(&status.unwrap())
+    };
+    assert_eq!(allowed(child_of(&site).into()), first);
+    // What it has started, too.
+    let module = site.wasm.module("top", "m-1");
+    let pid = module["processes"][0]["pid"].as_u64().unwrap();
+    assert_eq!(allowed(pid), first);
+}
+
+#[test]
+fn processors_that_can_not_be_kept_to_are_refused() {
+    let Some(site) = site() else { return };
+    for (types, cpus, said) in [
+        (["plugin/wasm"].as_slice(), ["0"].as_slice(), "plugin/wasm"),
+        (
+            &["linux/minimal", "linux/minimal"],
+            &["0"],
+            "2 runtimes and processors for 1",
+        ),
+    ] {
+        let mut manager = site.start_with(types, &[&["-g"], cpus].concat());
+        assert_eq!(manager.end(), Some(1));
+        assert!(manager.log().contains(said), "{}", manager.log());
+    }
+    assert!(site.heard.messages().is_empty());
+}
+
+#[test]
+fn a_manager_says_that_it_does_not_read_its_settings_again() {
+    let Some(site) = site() else { return };
+    let mut manager = site.start(&["plugin/wasm"]);
+    site.register_all();
+    manager.signal(Signal::HUP);
+    until("that it does not", || {
+        manager.log().contains("start it anew")
+    });
+    manager.signal(Signal::TERM);
+    assert_eq!(manager.end(), Some(0));
+}

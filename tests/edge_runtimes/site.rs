@@ -70,13 +70,18 @@ impl Site {
 
     /// Starts the manager with runtimes of these types.
     pub fn start(&self, types: &[&str]) -> Process {
+        self.start_with(types, &[])
+    }
+
+    /// The same with more arguments.
+    pub fn start_with(&self, types: &[&str], more: &[&str]) -> Process {
         let config = self.dir.path().join("config.json");
         std::fs::write(&config, self.config.to_string()).unwrap();
         let mut command = Command::new(program("shellrt-edged"));
         command.args(["manager", "-n", "edge1", "-v", "10", "-c"]);
         command.arg(config);
         command.arg("-l").arg(self.dir.path().join("logs"));
-        command.arg("-r").args(types);
+        command.arg("-r").args(types).args(more);
         for (name, value) in &self.wasm.environment {
             if let Some(value) = value {
                 command.env(name, value);

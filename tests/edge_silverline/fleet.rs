@@ -2,23 +2,48 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{json, Value};
 use tempfile::TempDir;
 use tests::binaries::program;
 use tests::broker::{Broker, Message, Options, Recorder};
-use tests::plugin::signal;
+use tests::image::Image;
+use tests::plugin::{signal, until, Plugin};
+use tests::registry::{self, Registry};
+use tests::shellrt::Shellrt;
 use tests::wasm::Wasm;
 
 /// The runtime's uuid.
 pub const RT: &str = "RT";
 
-/// The programs of the repository: files in `tests/guests`.
-const GUESTS: [&str; 7] = [
-    "count", "echo", "exit_0", "exit_7", "forever", "lines", "ticks",
+/// Where a program's files are in its container.
+const WORKDIR: &str = "/usr/src/app";
+
+/// The programs of the repository: files in `tests/guests`, for WebAssembly and for a shell.
+const GUESTS: [&str; 8] = [
+    "count", "echo", "exit_0", "exit_7", "forever", "lines", "spin", "ticks",
 ];
+
+/// What the daemon logs when it has read its settings again.
+const RELOADED: &str = "the settings are read again";
+
+/// What modules are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// WebAssembly, in `shellrt-wasm`.
+    Wasm,
+    /// Containers of `shellrt-containerd`, with a containerd of the test's own. A shell stands in for
+    /// Python.
+    Container,
+}
+
+/// A containerd, its plugin, and the registry that it pulls from.
+struct Containers {
+    shellrt: Shellrt,
+    _registry: Registry,
+}
 
 /// One runtime and all that it needs.
 pub struct Fleet {
@@ -26,13 +51,12 @@ pub struct Fleet {
     /// All that is published by anybody.
     pub heard: Recorder,
     pub wasm: Wasm,
+    containers: Option<Containers>,
     dir: TempDir,
-    dialect: &'static str,
-    /// What other plugins find in their environment.
-    pub environment: Vec<(String, Option<String>)>,
+    pub dialect: &'static str,
     daemon: Option<Child>,
     /// How many registrations were answered.
-    registrations: usize,
+    pub registrations: usize,
 }
 
 impl Fleet {
@@ -48,6 +72,32 @@ impl Fleet {
     /// The same without running it. `launcher` are more settings.
     pub fn prepare(dialect: &'static str, runtime: Value, launcher: Value) -> Option<Fleet> {
         let broker = Broker::start(&Options::default())?;
+        Some(Fleet::below(broker, dialect, runtime, launcher))
+    }
+
+    /// The same, and its modules are of this kind; nothing where these can't be run.
+    pub fn of(kind: Kind, dialect: &'static str, runtime: Value) -> Option<Fleet> {
+        if kind == Kind::Wasm {
+            return Fleet::prepare(dialect, runtime, json!({}));
+        }
+        let shellrt = Shellrt::start()?;
+        let registry = Registry::start(&registry::Options::default())?;
+        let image = Image::busybox().push(&registry, "runner", "1");
+        let python = json!({"cmd": "sh", "docker": {"image": image, "workdir": WORKDIR,
+            "run_opts": {"auto_remove": true, "network_mode": "host"}}});
+        let mut fleet = Fleet::prepare(dialect, runtime, json!({"PY": python}))?;
+        let plugins =
+            json!({"wasm": program("shellrt-wasm"), "containerd": program("shellrt-containerd")});
+        fleet.set("edge", "plugins", plugins);
+        fleet.containers = Some(Containers {
+            shellrt,
+            _registry: registry,
+        });
+        Some(fleet)
+    }
+
+    /// A runtime below a broker, not running yet.
+    pub fn below(broker: Broker, dialect: &'static str, runtime: Value, launcher: Value) -> Fleet {
         let heard = broker.record("#");
         let dir = tempfile::tempdir().unwrap();
         let repository = dir.path().join("repository");
@@ -57,7 +107,9 @@ impl Fleet {
             for guest in GUESTS {
                 let text =
                     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("guests/{guest}.wat"));
-                std::fs::copy(text, folder.join(format!("{guest}.wasm"))).unwrap();
+                std::fs::copy(&text, folder.join(format!("{guest}.wasm"))).unwrap();
+                let script = text.with_extension("sh");
+                std::fs::copy(script, folder.join(format!("{guest}.py"))).unwrap();
             }
         }
         let mut settings = json!({
@@ -78,16 +130,54 @@ impl Fleet {
         }
         // JSON is YAML.
         std::fs::write(dir.path().join("settings.yaml"), settings.to_string()).unwrap();
-        Some(Fleet {
+        Fleet {
             broker,
             heard,
             wasm: Wasm::new(),
+            containers: None,
             dir,
             dialect,
-            environment: Vec::new(),
             daemon: None,
             registrations: 0,
-        })
+        }
+    }
+
+    /// The plugin that has the modules.
+    pub fn plugin(&self) -> &Plugin {
+        match &self.containers {
+            Some(containers) => &containers.shellrt,
+            None => &self.wasm,
+        }
+    }
+
+    /// The names of the modules of all plugins, sorted.
+    pub fn modules(&self) -> Vec<String> {
+        let containers = self.containers.as_ref().map(|it| &*it.shellrt);
+        let plugins = [Some(&*self.wasm), containers].into_iter().flatten();
+        let listed = plugins.flat_map(|plugin| {
+            let answer = plugin.ok(&json!({"_type": "list"}));
+            answer["modules"].as_array().unwrap().clone()
+        });
+        let mut names: Vec<String> = listed
+            .map(|name| name.as_str().unwrap().to_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// What containers have left behind.
+    pub fn left_of_containers(&self) -> Vec<String> {
+        let containers = self.containers.as_ref().expect("there are some");
+        containers.shellrt.containerd.left_of_modules()
+    }
+
+    /// The file of a guest: one of the fleet's kind, unless it says of which it is.
+    pub fn file(&self, guest: &str) -> String {
+        match (guest.contains('.'), &self.containers) {
+            (true, _) => guest.to_owned(),
+            (false, None) => format!("{guest}.wasm"),
+            (false, Some(_)) => format!("{guest}.py"),
+        }
     }
 
     /// Starts the daemon.
@@ -102,7 +192,9 @@ impl Fleet {
         command
             .args(["silverline", "--log-level", "debug", "--config"])
             .arg(self.dir.path());
-        for (name, value) in self.wasm.environment.iter().chain(&self.environment) {
+        let containers = self.containers.iter();
+        let containers = containers.flat_map(|it| &it.shellrt.environment);
+        for (name, value) in self.wasm.environment.iter().chain(containers) {
             command.env(name, value.as_ref().unwrap());
         }
         let child = command
@@ -115,11 +207,25 @@ impl Fleet {
 
     /// Changes the settings, which the next daemon reads.
     pub fn set(&self, table: &str, key: &str, value: Value) {
-        let file = self.dir.path().join("settings.yaml");
+        self.change(|settings| settings[table][key] = value);
+    }
+
+    /// Changes a whole table of them.
+    pub fn set_all(&self, table: &str, value: Value) {
+        self.change(|settings| settings[table] = value);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Value)) {
+        let file = self.folder().join("settings.yaml");
         let text = std::fs::read_to_string(&file).unwrap();
         let mut settings: Value = serde_json::from_str(&text).unwrap();
-        settings[table][key] = value;
+        change(&mut settings);
         std::fs::write(file, settings.to_string()).unwrap();
+    }
+
+    /// The folder of the settings.
+    pub fn folder(&self) -> &Path {
+        self.dir.path()
     }
 
     /// The folder that programs come from.
@@ -143,101 +249,40 @@ impl Fleet {
         daemon.wait().unwrap();
     }
 
+    /// Tells the daemon to read its settings again.
+    pub fn hang_up(&self) {
+        let daemon = self.daemon.as_ref().expect("it runs");
+        signal(daemon.id(), rustix::process::Signal::HUP);
+    }
+
+    /// The same, and waits until it has.
+    pub fn reload(&self) {
+        let before = self.log().matches(RELOADED).count();
+        self.hang_up();
+        until("the settings are read again", || {
+            self.log().matches(RELOADED).count() > before
+        });
+    }
+
     /// Tells the daemon to end, and waits until it has.
     pub fn end(&mut self) {
-        let mut daemon = self.daemon.take().expect("it runs");
+        let daemon = self.daemon.as_ref().expect("it runs");
         signal(daemon.id(), rustix::process::Signal::TERM);
+        let status = self.ended();
+        assert!(status.success(), "{status}: {}", self.log());
+    }
+
+    /// Waits until the daemon has ended.
+    pub fn ended(&mut self) -> ExitStatus {
+        let mut daemon = self.daemon.take().expect("it runs");
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
             if let Some(status) = daemon.try_wait().unwrap() {
-                assert!(status.success(), "{status}: {}", self.log());
-                return;
+                return status;
             }
             assert!(Instant::now() < deadline, "it goes on: {}", self.log());
             std::thread::sleep(Duration::from_millis(5));
         }
-    }
-
-    /// Waits for the next registration and answers it. Answers the registration.
-    pub fn register(&mut self, details: Value) -> Value {
-        let topic = self.registration_topic();
-        let is_one =
-            |message: &&Message| message.topic == topic && message.json()["action"] == "create";
-        let number = self.registrations;
-        let registration = self.heard.wait("a registration", |messages| {
-            messages
-                .iter()
-                .filter(is_one)
-                .nth(number)
-                .map(Message::json)
-        });
-        self.registrations += 1;
-        let answer = match self.dialect {
-            "sideload" => "arts_resp",
-            _ => "resp",
-        };
-        // Without an action, as the orchestrator of 2023 answers.
-        let answer = json!({"object_id": registration["object_id"], "type": answer,
-            "data": {"result": "ok", "details": details}});
-        self.broker.publish(topic, answer.to_string());
-        registration
-    }
-
-    pub fn registration_topic(&self) -> &'static str {
-        match self.dialect {
-            "sideload" => "realm/proc/reg",
-            "applauncher" => "realm/g/public/p/RT",
-            _ => "realm/proc/reg/RT",
-        }
-    }
-
-    /// Where requests go.
-    pub fn control(&self) -> &'static str {
-        match self.dialect {
-            "applauncher" => "realm/s/public/default/p/RT/x",
-            _ => "realm/proc/control/RT",
-        }
-    }
-
-    fn request_type(&self) -> &'static str {
-        match self.dialect {
-            "sideload" => "arts_req",
-            _ => "req",
-        }
-    }
-
-    /// A request for a module that runs a guest, as the dialect's orchestrator writes it.
-    pub fn request(&self, object_id: &str, uuid: &str, guest: &str) -> Value {
-        let data = match self.dialect {
-            "manager" => {
-                json!({"type": "module", "index": 12, "uuid": uuid, "name": format!("name-{uuid}"),
-                "parent": RT, "file": format!("wasm/{guest}.wasm"), "apis": ["wasm", "wasi"],
-                "args": {"argv": ["x"], "env": ["A=1"], "limit": 600.0}, "channels": [], "status": "A"})
-            }
-            "sideload" => {
-                json!({"type": "module", "uuid": uuid, "name": format!("name-{uuid}"), "parent": RT,
-                "filename": format!("wasm/{guest}.wasm"), "filetype": "WA", "args": ["x"]})
-            }
-            _ => {
-                json!({"type": "module", "uuid": uuid, "name": format!("name-{uuid}"), "parent": "aruntime",
-                "file": format!("{guest}.wasm"), "location": "wasm", "filetype": "WA",
-                "apis": ["wasm:wasi_preview_1"], "args": ["x"], "env": ["NAMESPACE=ns1", "SCENE=sc1"]})
-            }
-        };
-        json!({"object_id": object_id, "action": "create", "type": self.request_type(), "data": data})
-    }
-
-    /// Asks for a module that runs a guest.
-    pub fn create(&self, uuid: &str, guest: &str) {
-        let request = self.request(&format!("create-{uuid}"), uuid, guest);
-        self.broker.publish(self.control(), request.to_string());
-    }
-
-    /// Asks for the end of a module.
-    pub fn delete(&self, object_id: &str, module: &str) {
-        let request = json!({"object_id": object_id, "action": "delete", "type": self.request_type(),
-            "data": {"type": "module", "uuid": module}});
-        self.broker.publish(self.control(), request.to_string());
     }
 
     /// What was published about a module on a topic, from the beginning, as text.
@@ -272,6 +317,16 @@ impl Fleet {
         })
     }
 
+    /// Waits until a module writes, in a dialect whose output is JSON: in how many pieces, the kernel decides.
+    pub fn wait_for_text(&self, topic: &str, text: &str) {
+        self.heard
+            .wait(&format!("{text:?} on {topic:?}"), |messages| {
+                let on = messages.iter().filter(|message| message.topic == topic);
+                let all: String = on.map(said).collect();
+                all.contains(text).then_some(())
+            });
+    }
+
     /// Waits until a module writes.
     pub fn wait_for_output(&self, topic: &str, text: &str) {
         self.heard
@@ -283,6 +338,12 @@ impl Fleet {
                 all.contains(text).then_some(())
             });
     }
+}
+
+/// The text of a message that is a string of JSON.
+pub fn said(message: &Message) -> String {
+    let text: Value = serde_json::from_slice(&message.payload).unwrap_or_default();
+    text.as_str().unwrap_or_default().to_owned()
 }
 
 fn exits(messages: &[Message]) -> Vec<String> {

@@ -2,7 +2,7 @@
 
 use serde_json::{json, Value};
 
-use super::fleet::{Fleet, RT};
+use super::fleet::{said, Fleet, Kind, RT};
 
 /// `value` without the member `object_id`, which must be there and fresh.
 fn without_id(mut value: Value) -> Value {
@@ -13,10 +13,19 @@ fn without_id(mut value: Value) -> Value {
 
 #[test]
 fn behind_a_runtime_managers_orchestrator() {
-    let Some(mut fleet) = Fleet::prepare(
+    live_behind_a_runtime_managers_orchestrator(Kind::Wasm);
+}
+
+#[test]
+fn behind_a_runtime_managers_orchestrator_in_containers() {
+    live_behind_a_runtime_managers_orchestrator(Kind::Container);
+}
+
+fn live_behind_a_runtime_managers_orchestrator(kind: Kind) {
+    let Some(mut fleet) = Fleet::of(
+        kind,
         "manager",
         json!({"runtime_type": "linux/minimal", "max_nmodules": 1, "apis": ["wasm", "wasi"], "ka_interval_sec": 1}),
-        json!({}),
     ) else {
         return;
     };
@@ -55,17 +64,29 @@ fn behind_a_runtime_managers_orchestrator() {
     let wanted = json!({"action": "delete", "type": "req",
         "data": {"type": "runtime", "uuid": RT, "name": "aruntime"}});
     assert_eq!(without_id(gone), wanted);
-    assert_eq!(
-        fleet.wasm.ok(&json!({"_type": "list"}))["modules"],
-        json!([])
-    );
+    assert_eq!(fleet.modules(), [""; 0]);
+    if kind == Kind::Container {
+        assert_eq!(fleet.left_of_containers(), [""; 0]);
+    }
 }
 
 #[test]
 fn of_the_application_launcher() {
-    let Some(mut fleet) = Fleet::prepare("applauncher", json!({"ka_interval_sec": 1}), json!({}))
-    else {
+    live_as_the_application_launcher(Kind::Wasm);
+}
+
+#[test]
+fn of_the_application_launcher_in_containers() {
+    live_as_the_application_launcher(Kind::Container);
+}
+
+fn live_as_the_application_launcher(kind: Kind) {
+    let Some(mut fleet) = Fleet::of(kind, "applauncher", json!({"ka_interval_sec": 1})) else {
         return;
+    };
+    let (file, filetype) = match kind {
+        Kind::Wasm => ("echo.wasm", "WA"),
+        Kind::Container => ("echo.py", "PY"),
     };
     fleet.run();
     let registration = without_id(fleet.register(json!({})));
@@ -88,18 +109,18 @@ fn of_the_application_launcher() {
     fleet
         .broker
         .publish(format!("{mio}/-/stdin").as_str(), "hello");
-    fleet.wait_for_output(&format!("{mio}/-/stdout"), r#""hello\n""#);
+    fleet.wait_for_text(&format!("{mio}/-/stdout"), "hello\n");
     let keepalive = fleet.wait("a keepalive", "realm/g/public/p/RT", |message| {
         message["action"] == "update" && message["data"]["children"][0]["mem_usage"].is_u64()
     });
     let child = &keepalive["data"]["children"][0];
     assert_eq!(
         (&child["uuid"], &child["file"]),
-        (&json!("m-1"), &json!("echo.wasm"))
+        (&json!("m-1"), &json!(file))
     );
     assert_eq!(
         (&child["filetype"], &child["parent"]),
-        (&json!("WA"), &json!(RT))
+        (&json!(filetype), &json!(RT))
     );
 
     // The confirmation of the delete comes when it is gone, with the number of the delete.
@@ -122,7 +143,16 @@ fn of_the_application_launcher() {
 
 #[test]
 fn of_the_sideload_runtime() {
-    let Some(mut fleet) = Fleet::prepare("sideload", json!({}), json!({})) else {
+    live_as_the_sideload_runtime(Kind::Wasm);
+}
+
+#[test]
+fn of_the_sideload_runtime_in_containers() {
+    live_as_the_sideload_runtime(Kind::Container);
+}
+
+fn live_as_the_sideload_runtime(kind: Kind) {
+    let Some(mut fleet) = Fleet::of(kind, "sideload", json!({})) else {
         return;
     };
     fleet.run();
@@ -140,7 +170,7 @@ fn of_the_sideload_runtime() {
     fleet
         .broker
         .publish("realm/proc/io/RT/m/stdin", r#""a\nb""#);
-    fleet.wait_for_output("realm/proc/io/RT/m/stdout", r#""a\nb""#);
+    fleet.wait_for_text("realm/proc/io/RT/m/stdout", "a\nb");
     fleet.wait("a keepalive", "realm/proc/keepalive/RT", |message| {
         message["data"]["children"][0]["cpu_percent"].is_number()
     });
@@ -157,9 +187,20 @@ fn of_the_sideload_runtime() {
 
 #[test]
 fn of_the_sideload_runtime_of_2024() {
-    let Some(fleet) = Fleet::start("g2", json!({})) else {
+    live_as_the_sideload_runtime_of_2024(Kind::Wasm);
+}
+
+#[test]
+fn of_the_sideload_runtime_of_2024_in_containers() {
+    live_as_the_sideload_runtime_of_2024(Kind::Container);
+}
+
+fn live_as_the_sideload_runtime_of_2024(kind: Kind) {
+    let Some(mut fleet) = Fleet::of(kind, "g2", json!({})) else {
         return;
     };
+    fleet.run();
+    fleet.register(json!({"uuid": RT}));
     fleet.create("m", "lines");
     let control = fleet.control();
     fleet.wait("the confirmation", control, |it| {
@@ -175,7 +216,7 @@ fn of_the_sideload_runtime_of_2024() {
         .heard
         .on("realm/proc/io/m/stdout")
         .iter()
-        .map(|message| message.json().as_str().unwrap().to_owned())
+        .map(said)
         .collect();
     assert_eq!(text, "one\ntwo\nthree\n");
     // The topic above is asked too, where the parent says whose module it is.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::Error;
@@ -112,6 +113,16 @@ pub fn read(file: &Path) -> Result<Map<String, Value>, Error> {
         file: file.to_owned(),
         message,
     })
+}
+
+/// What stands in YAML text, whose form is known. The message of an error is one line, and has no part of the
+/// text in it but the values that are wrong: there may be secrets beside them.
+///
+/// # Errors
+/// What is wrong with it, and where.
+pub(crate) fn typed<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    let read = serde_saphyr::from_str(text);
+    read.map_err(|error: serde_saphyr::Error| error.without_snippet().to_string())
 }
 
 /// What stands in YAML text. The message of an error has no part of the text in it, which may be secret.

@@ -7,7 +7,7 @@
 mod daemon;
 pub mod edgeless;
 mod environment;
-mod files;
+pub(crate) mod files;
 mod format;
 mod merge;
 pub mod silverline;

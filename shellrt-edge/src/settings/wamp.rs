@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::Daemon;
+use super::{files, Daemon};
 
 /// A settings file. All of it is optional; what the command line says comes first.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -133,7 +133,7 @@ impl Settings {
         if text.trim().is_empty() {
             return Ok(Settings::default());
         }
-        serde_saphyr::from_str(text).map_err(|error| error.to_string())
+        files::typed(text)
     }
 }
 

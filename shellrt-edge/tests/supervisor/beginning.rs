@@ -15,10 +15,15 @@ fn what_can_not_be_started_says_in_which_step() {
         let missing = machine.order("pull", "there-is-no-such-guest");
         let mut wrong = machine.order("create", "lines");
         wrong.spec.config.insert("memory".to_owned(), json!(1));
-        for order in [refused, missing, wrong] {
+        let mut late = machine.order("start", "args");
+        // Less than the memory that it begins with, which is only seen then.
+        late.spec
+            .config
+            .insert("mem_limit".to_owned(), json!("64k"));
+        for order in [refused, missing, wrong, late] {
             supervisor.create(order).await.expect("room");
         }
-        for id in ["prepare", "pull", "create"] {
+        for id in ["prepare", "pull", "create", "start"] {
             until("a report", || {
                 heard
                     .reports()
@@ -37,6 +42,8 @@ fn what_can_not_be_started_says_in_which_step() {
     assert!(said("prepare failed Prepare: no file"), "{reports:?}");
     assert!(said("pull failed Pull: "), "{reports:?}");
     assert!(said("create failed Create: "), "{reports:?}");
+    assert!(said("start failed Start: "), "{reports:?}");
+    assert_eq!(machine.modules(), [""; 0]);
 }
 
 /// A module of the same name, which has nothing to do with the daemon.

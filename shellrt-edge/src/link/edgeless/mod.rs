@@ -28,6 +28,7 @@ use tokio::task::JoinSet;
 use crate::daemon::{self, Daemon};
 use crate::endpoint;
 use crate::settings::edgeless::Settings;
+use crate::settings::files;
 use crate::settings::OnShutdown;
 use crate::shutdown::Next;
 use crate::supervisor::{Context, Supervisor};
@@ -53,12 +54,12 @@ pub enum Error {
         source: io::Error,
     },
     /// The settings are wrong.
-    #[error("the settings {path:?} are wrong")]
+    #[error("the settings {path:?} are wrong: {why}")]
     Settings {
         /// Where.
         path: PathBuf,
         /// Why.
-        source: Box<serde_saphyr::Error>,
+        why: String,
     },
     /// They do not go together with what was typed.
     #[error(transparent)]
@@ -180,9 +181,9 @@ fn read_settings(path: Option<&Path>) -> Result<Settings, Error> {
         path: path.to_owned(),
         source,
     })?;
-    serde_saphyr::from_str(&text).map_err(|source| Error::Settings {
+    files::typed(&text).map_err(|why| Error::Settings {
         path: path.to_owned(),
-        source: Box::new(source),
+        why,
     })
 }
 

@@ -302,6 +302,7 @@ impl Session {
             Ok(loaded) => {
                 super::greet(&loaded);
                 self.requests.set(Arc::new(loaded.settings));
+                log::info!("the settings are read again");
             }
             Err(error) => log::error!("the settings stay as they are: {error}"),
         }

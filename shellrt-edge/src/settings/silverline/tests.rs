@@ -43,6 +43,18 @@ fn checked(files: &[(&str, &str)], pairs: &[(&str, &str)]) -> (Vec<String>, Vec<
     (short(report.problems), short(report.warnings))
 }
 
+#[test]
+fn the_file_with_all_settings_has_the_defaults() {
+    let all = include_str!("../../../silverline/settings.yaml");
+    let all = loaded(&[("settings.yaml", all)], &[]);
+    assert_eq!(all.warnings, Vec::<String>::new());
+    let small = SMALL.replace("aruntime", "device-1");
+    let mut small = loaded(&[("settings.yaml", &small)], &[]).settings;
+    // Said and not said is the same; of no limit and no keepalive there is only one.
+    small.loglevel = all.settings.loglevel;
+    assert_eq!(format!("{:?}", all.settings), format!("{small:?}"));
+}
+
 /// The defaults of the table of keys.
 #[test]
 fn a_small_file_has_upstreams_defaults() {

@@ -17,6 +17,7 @@ mod pulls;
 mod report;
 mod requests;
 mod tree;
+mod wamp;
 mod wasm;
 
 use std::path::Path;
@@ -27,13 +28,14 @@ use report::Report;
 type Part = fn(&mut Report);
 
 /// All of them by their names, in the order in which they are measured.
-const PARTS: [(&str, Part); 6] = [
+const PARTS: [(&str, Part); 7] = [
     ("requests", requests::measure),
     ("life", life::measure),
     ("wasm", wasm::measure),
     ("logs", logs::measure),
     ("pulls", pulls::measure),
     ("edgeless", edgeless::measure),
+    ("wamp", wamp::measure),
 ];
 
 fn main() {

@@ -45,12 +45,36 @@ pub fn growth_of<T>(pid: u32, work: impl FnOnce() -> T) -> (f64, T) {
 /// The megabytes of all processes with `mark` in their environment, shared pages counted in parts, and how
 /// many processes that are.
 pub fn shares_of(mark: &str) -> (f64, usize) {
+    sum_of(mark, "Pss:")
+}
+
+/// The same without what lies in files, which the kernel can drop and read again.
+pub fn own_shares_of(mark: &str) -> f64 {
+    sum_of(mark, "Pss_Anon:").0
+}
+
+fn sum_of(mark: &str, name: &str) -> (f64, usize) {
     let processes = tests::plugin::processes_with(mark);
     let shares = processes.iter().filter_map(|(pid, _)| {
         let path = format!("/proc/{pid}/smaps_rollup");
-        kib(&fs::read_to_string(Path::new(&path)).ok()?, "Pss:")
+        kib(&fs::read_to_string(Path::new(&path)).ok()?, name)
     });
     (shares.sum(), processes.len())
+}
+
+/// The seconds for which the processor has worked for all processes with `mark` in their environment.
+pub fn processor_time_of(mark: &str) -> f64 {
+    let processes = tests::plugin::processes_with(mark);
+    let ticks = processes.iter().filter_map(|(pid, _)| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The program's name, in brackets, may have anything in it.
+        let (_, fields) = stat.rsplit_once(") ")?;
+        let fields: Vec<&str> = fields.split(' ').collect();
+        let [user, system] = [fields.get(11)?, fields.get(12)?].map(|it| it.parse::<f64>());
+        Some(user.ok()? + system.ok()?)
+    });
+    // Linux counts a hundred a second, whatever its own clock does.
+    ticks.sum::<f64>() / 100.0
 }
 
 fn field(pid: u32, name: &str) -> Option<f64> {

@@ -1,6 +1,7 @@
 //! What the supervisor reports of the components' modules, for who waits for it.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -15,6 +16,34 @@ use crate::supervisor::{Link, Reported};
 pub struct Modules {
     plugins: Plugins,
     entries: Mutex<BTreeMap<String, Entry>>,
+    /// What files were like when they became images, by plugin and reference. Who makes one an image holds
+    /// its lock.
+    read: Mutex<BTreeMap<(String, String), Read>>,
+}
+
+/// What a file was like when it became an image, where it has.
+type Read = Arc<tokio::sync::Mutex<Option<File>>>;
+
+/// What tells whether a file was changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct File {
+    device: u64,
+    inode: u64,
+    length: u64,
+    changed: (i64, i64),
+}
+
+impl File {
+    /// The file at `path`, where there is one.
+    fn at(path: &str) -> Option<File> {
+        let found = std::fs::metadata(path).ok()?;
+        Some(File {
+            device: found.dev(),
+            inode: found.ino(),
+            length: found.len(),
+            changed: (found.ctime(), found.ctime_nsec()),
+        })
+    }
 }
 
 struct Entry {
@@ -42,6 +71,7 @@ impl Modules {
         Modules {
             plugins,
             entries: Mutex::default(),
+            read: Mutex::default(),
         }
     }
 
@@ -64,6 +94,12 @@ impl Modules {
     fn entries(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
         // Nothing is half done where it panics.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read(&self, plugin: &str, image: &str) -> Read {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (plugin.to_owned(), image.to_owned());
+        Arc::clone(read.entry(key).or_default())
     }
 
     fn name(&self, order: &Order) -> String {
@@ -124,18 +160,26 @@ impl Module {
 }
 
 impl Link for Modules {
-    /// A file of this machine may have been changed since it became an image: what has not is not read anew
-    /// by the plugin.
+    /// A file of this machine may have been changed since it became an image. Where it was not since this
+    /// daemon has seen to that, a process is saved; where the image is gone, it is pulled all the same.
     async fn prepare(&self, order: &mut Order) -> Result<(), Failure> {
-        let image = &order.spec.image;
-        if !image.image.starts_with("file:") {
+        let (plugin, image) = (&order.spec.plugin, &order.spec.image);
+        let Some(path) = image.image.strip_prefix("file:") else {
+            return Ok(());
+        };
+        let read = self.read(plugin, &image.image);
+        let mut read = read.lock().await;
+        let file = File::at(path);
+        if file.is_some() && *read == file {
             return Ok(());
         }
-        let pulled = self.plugins.pull(&order.spec.plugin, image.clone()).await;
+        let pulled = self.plugins.pull(plugin, image.clone()).await;
         pulled.map_err(|error| Failure {
             step: Step::Pull,
             message: error.chain(),
-        })
+        })?;
+        *read = file;
+        Ok(())
     }
 
     async fn attached(&self, order: &Order, input: Input, output: Output) {

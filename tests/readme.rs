@@ -1,6 +1,9 @@
 //! The README tells the truth: its commands are run and its examples are the files in the tree.
 #![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
 
+#[path = "readme/wamp.rs"]
+mod wamp;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

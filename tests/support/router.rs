@@ -246,7 +246,8 @@ fn eprintln_ignored(why: &str) {
     eprintln!("ignored: {why}");
 }
 
-fn free_port() -> u16 {
+/// A port on which nobody listens now.
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     listener.local_addr().expect("its address").port()
 }

@@ -7,6 +7,7 @@
         plugin: containerd
         image: registry.example/runners:1        # Python, autobahn, autobahn-python-runners and decorator
         command: [run_asyncio_component]
+        network: host
         mounts: [{type: bind, source: /srv/components, target: /app, read_only: true}]
         env: {PYTHONPATH: /app}
 

@@ -2,19 +2,21 @@
 //! not too many run at once.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read};
 use std::sync::Arc;
 use std::thread;
 
-use bytes::Bytes;
-use shellrt_api::v0::client::{self, Ender, Plugin};
+use bytes::{Bytes, BytesMut};
+use shellrt_api::v0::client::{self, Plugin};
 use shellrt_api::v0::{attach, img_pull, Code, Message};
+use tokio::io::AsyncWriteExt;
+use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::sync::{mpsc, Semaphore};
 
 /// How much of a stream is read at once, in bytes.
 const PIECE: usize = 16 << 10;
 
-/// How many pieces of a stream wait for who reads it; then the module waits.
+/// How many pieces wait until they are written; then who writes waits.
 const PIECES: usize = 4;
 
 /// How many calls that may take long run at the same time, beside the others.
@@ -126,7 +128,7 @@ impl Plugins {
     {
         let opened = self.run(plugin, move |plugin| plugin.open(&request));
         let (response, stream) = opened.await?;
-        Ok((response, Output::of(stream)))
+        Ok((response, Output::of(stream)?))
     }
 
     /// Attaches to a module, with its stdin.
@@ -140,7 +142,7 @@ impl Plugins {
     ) -> Result<(Input, Output), Error> {
         let opened = self.run(plugin, move |plugin| plugin.open_with_input(&request));
         let (attach::Response {}, input, stream) = opened.await?;
-        Ok((Input::of(input), Output::of(stream)))
+        Ok((Input::of(input)?, Output::of(stream)?))
     }
 
     /// Pulls an image. Dropping the future ends the pull.
@@ -207,50 +209,75 @@ impl Plugins {
 
 /// The bytes that follow an answer. Dropping it ends the plugin.
 pub struct Output {
-    pieces: mpsc::Receiver<Bytes>,
-    ender: Ender,
+    /// What was read and is not taken yet.
+    read: BytesMut,
+    pipe: Option<Receiver>,
+    /// The plugin's process; nothing where another thread waits for its end.
+    stream: Option<client::Stream>,
     is_open: bool,
 }
 
 impl Output {
-    fn of(mut stream: client::Stream) -> Output {
-        let (sender, pieces) = mpsc::channel(PIECES);
-        let (ender, is_open) = (stream.ender(), stream.is_open());
-        thread::spawn(move || {
-            let mut buffer = vec![0; PIECE];
-            loop {
-                match stream.read(&mut buffer) {
-                    Ok(0) => return,
-                    Ok(length) => {
-                        let piece = Bytes::copy_from_slice(&buffer[..length]);
-                        if sender.blocking_send(piece).is_err() {
-                            return;
-                        }
-                    }
-                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                    Err(error) => {
-                        log::warn!("a plugin's stream broke off: {error}");
-                        return;
-                    }
-                }
-            }
-        });
-        Output {
-            pieces,
-            ender,
-            is_open,
+    fn of(stream: client::Stream) -> Result<Output, Error> {
+        let (mut read, mut pipe) = (BytesMut::new(), None);
+        if let Some((fd, already)) = stream.pipe() {
+            let fd = fd.try_clone_to_owned().and_then(Receiver::from_owned_fd);
+            pipe = Some(fd.map_err(client::Error::Io)?);
+            read.extend_from_slice(already);
         }
+        Ok(Output {
+            read,
+            is_open: pipe.is_some(),
+            pipe,
+            stream: Some(stream),
+        })
     }
 
-    /// The next piece; nothing at the end of the stream.
+    /// The next piece; nothing at the end of the stream. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<Bytes> {
-        self.pieces.recv().await
+        while self.read.is_empty() {
+            let pipe = self.pipe.as_ref()?;
+            let read = match pipe.readable().await {
+                Ok(()) => {
+                    self.read.reserve(PIECE);
+                    pipe.try_read_buf(&mut self.read)
+                }
+                Err(error) => Err(error),
+            };
+            match read {
+                Ok(0) => return self.end(),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    log::warn!("a plugin's stream broke off: {error}");
+                    return self.end();
+                }
+            }
+        }
+        Some(self.read.split().freeze())
+    }
+
+    /// The plugin ends now, which takes a moment.
+    fn end(&mut self) -> Option<Bytes> {
+        self.pipe = None;
+        if let Some(mut stream) = self.stream.take() {
+            thread::spawn(move || {
+                if let Err(error) = stream.read(&mut [0]) {
+                    log::warn!("a plugin's stream broke off: {error}");
+                }
+            });
+        }
+        None
     }
 }
 
 impl Drop for Output {
     fn drop(&mut self) {
-        self.ender.end();
+        if let Some(stream) = self.stream.take() {
+            // Dropping it kills the plugin and waits for its end, which takes a moment.
+            thread::spawn(move || drop(stream));
+        }
     }
 }
 
@@ -259,21 +286,18 @@ impl Drop for Output {
 pub struct Input(mpsc::Sender<Bytes>);
 
 impl Input {
-    fn of(mut input: client::Input) -> Input {
+    fn of(input: client::Input) -> Result<Input, Error> {
+        let mut pipe = Sender::from_owned_fd(input.into()).map_err(client::Error::Io)?;
         let (sender, mut pieces) = mpsc::channel::<Bytes>(PIECES);
-        thread::spawn(move || {
-            while let Some(piece) = pieces.blocking_recv() {
+        tokio::spawn(async move {
+            while let Some(piece) = pieces.recv().await {
                 // The module has ended, or the plugin has.
-                if input
-                    .write_all(&piece)
-                    .and_then(|()| input.flush())
-                    .is_err()
-                {
+                if pipe.write_all(&piece).await.is_err() {
                     return;
                 }
             }
         });
-        Input(sender)
+        Ok(Input(sender))
     }
 
     /// Writes, and waits while the module reads slower. Answers whether anybody still reads.

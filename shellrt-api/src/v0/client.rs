@@ -15,6 +15,8 @@ mod process;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::marker::PhantomData;
+#[cfg(unix)]
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -277,6 +279,14 @@ impl Stream {
         self.open
     }
 
+    /// The pipe that the stream comes by, for an event loop that reads it itself, and what was read from it
+    /// already. Nothing where there is no stream, or it was read to its end.
+    #[cfg(unix)]
+    pub fn pipe(&self) -> Option<(std::os::fd::BorrowedFd<'_>, &[u8])> {
+        let open = self.process.buffered().filter(|_| self.open);
+        open.map(|stdout| (stdout.get_ref().as_fd(), stdout.buffer()))
+    }
+
     /// What ends the plugin while another thread reads its stream, which then is at its end.
     pub fn ender(&self) -> Ender {
         Ender(self.process.handle())
@@ -340,6 +350,14 @@ impl<T: DeserializeOwned> Iterator for Lines<T> {
 
 /// What goes to a module's stdin. Dropping it is the end of file.
 pub struct Input(std::process::ChildStdin);
+
+/// The pipe, for an event loop that writes to it itself.
+#[cfg(unix)]
+impl From<Input> for std::os::fd::OwnedFd {
+    fn from(input: Input) -> Self {
+        input.0.into()
+    }
+}
 
 impl Write for Input {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

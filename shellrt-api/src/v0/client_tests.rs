@@ -204,6 +204,34 @@ fn input_follows_the_request() {
     assert!(text.ends_with("}\0hello"), "{text:?}");
 }
 
+/// As an event loop does it: what came with the answer, then what comes by the pipe.
+#[cfg(unix)]
+#[test]
+fn the_pipes_can_be_read_and_written_by_others() {
+    let script = format!("printf '{OK}'; printf '\\0first '; cat | tr -d '\\000'");
+    let request = attach::Request {
+        name: "a".to_owned(),
+        stdin: true,
+        ..Default::default()
+    };
+    let (_, input, mut stream) = plugin(&script).open_with_input(&request).unwrap();
+    let mut input = std::fs::File::from(std::os::fd::OwnedFd::from(input));
+    input.write_all(b" second").unwrap();
+    drop(input);
+    let (pipe, read) = stream.pipe().unwrap();
+    let mut text = String::from_utf8(read.to_vec()).unwrap();
+    let mut pipe = std::fs::File::from(pipe.try_clone_to_owned().unwrap());
+    pipe.read_to_string(&mut text).unwrap();
+    assert!(
+        text.starts_with("first ") && text.ends_with("} second"),
+        "{text:?}"
+    );
+    // What was read already is read once more, and then it is at its end.
+    text.clear();
+    stream.read_to_string(&mut text).unwrap();
+    assert!(stream.pipe().is_none());
+}
+
 #[test]
 fn a_stream_that_says_nothing_is_ended_from_outside() {
     let script = format!("printf '{OK}'; printf '\\0'; exec sleep 60");

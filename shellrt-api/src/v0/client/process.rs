@@ -76,6 +76,12 @@ impl Process {
         Stdout(self.stdout.as_mut())
     }
 
+    /// Its stdout, with what was read from it already.
+    #[cfg(unix)]
+    pub(super) fn buffered(&self) -> Option<&BufReader<ChildStdout>> {
+        self.stdout.as_ref()
+    }
+
     /// Waits for its end. Call it when stdout is at its end.
     pub(super) fn finish(&mut self) {
         // A reader that has heard enough closes its end, so that the plugin can't block on it.

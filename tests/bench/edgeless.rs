@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use tests::edgeless::{examples, grpc_python, Edged};
 
@@ -15,8 +16,14 @@ use super::report::Report;
 /// How many calls are one measurement.
 const CALLS: usize = 2_000;
 
-/// How many of them are open at a time: as many as both sides work on.
-const AT_ONCE: usize = 10;
+/// How many of them are open at a time: as many as a function works on unless it is told otherwise, and many.
+const AT_ONCE: [usize; 2] = [10, 100];
+
+/// How many calls both sides work on at a time.
+const WORKERS: &str = "100";
+
+/// How many functions a node may well have.
+const FUNCTIONS: usize = 10;
 
 const ROUNDS: usize = 15;
 
@@ -42,6 +49,8 @@ pub fn measure(report: &mut Report) {
     ] {
         beside(report, &peer, program, name, target);
     }
+    drop(peer);
+    several(report, &abi);
 }
 
 fn compile(options: &[&str], source: &Path, program: &Path) {
@@ -58,42 +67,81 @@ fn beside(
     name: &str,
     target: Option<f64>,
 ) {
-    let mut arguments = vec!["--log-level", "INFO"];
+    let mut arguments = vec!["--log-level", "INFO", "--max-workers", WORKERS];
     if let Some(program) = program {
         arguments.extend(["--module", program.to_str().unwrap()]);
     }
     let edged = Edged::start(&arguments);
     let (ours, theirs) = (Load::on(edged.ports[0]), Load::on(peer.port));
-    let what = format!("EDGELESS: {CALLS} calls, {AT_ONCE} at a time, {name}");
-    let mut our_side = Side::new("shellrt-edged", || echo(&ours));
-    let mut their_side = Side::new(Peer::NAME, || echo(&theirs));
-    let pairs = report.compare(&what, target, ROUNDS, &mut our_side, &mut their_side);
-    drop((our_side, their_side));
-    #[allow(clippy::cast_precision_loss, reason = "a small number")]
-    let per_second = |times: &[f64]| CALLS as f64 / median(times);
-    report.note(format!(
-        "EDGELESS, {name}: {:.0} calls a second, {} {:.0}.",
-        per_second(&pairs.ours),
-        Peer::NAME,
-        per_second(&pairs.peer)
-    ));
+    for at_once in AT_ONCE {
+        let what = format!("EDGELESS: {CALLS} calls, {at_once} at a time, {name}");
+        let mut our_side = Side::new("shellrt-edged", || echo(&ours, at_once));
+        let mut their_side = Side::new(Peer::NAME, || echo(&theirs, at_once));
+        let target = target.filter(|_| at_once > 10);
+        let pairs = report.compare(&what, target, ROUNDS, &mut our_side, &mut their_side);
+        #[allow(clippy::cast_precision_loss, reason = "a small number")]
+        let per_second = |times: &[f64]| CALLS as f64 / median(times);
+        report.note(format!(
+            "EDGELESS, {name}, {at_once} at a time: {:.0} calls a second, {} {:.0}.",
+            per_second(&pairs.ours),
+            Peer::NAME,
+            per_second(&pairs.peer)
+        ));
+    }
     let (our_times, their_times) = (ours.echo(TEXT, CALLS, 1), theirs.echo(TEXT, CALLS, 1));
     for (part, which) in [(0.5, "median"), (0.99, "99 of 100")] {
         let figures = (quantile(&our_times, part), quantile(&their_times, part));
         let what = format!("EDGELESS: one call, {which}, {name}");
         report.times(&what, figures.0, (Peer::NAME, figures.1));
     }
-    let root = edged.root.path().join("wasm");
-    let mark = format!("SHELLRT_WASM_ROOT={}\0", root.display());
-    let (our_memory, processes) = memory::shares_of(&mark);
+    let (our_memory, processes) = memory_of(&edged);
     let peers_memory = memory::shares_of(&peer.mark).0;
     let what = format!("EDGELESS: {processes} processes after that, {name}");
-    let most = target.map(|target| peers_memory * target);
-    report.megabytes(&what, our_memory, Some((Peer::NAME, peers_memory)), most);
+    report.megabytes(&what, our_memory, Some((Peer::NAME, peers_memory)), None);
 }
 
-fn echo(load: &Load) -> String {
-    load.echo(TEXT, CALLS, AT_ONCE).len().to_string()
+/// Several functions at once.
+fn several(report: &mut Report, program: &Path) {
+    let names: Vec<String> = (0..FUNCTIONS)
+        .map(|number| format!("f{number}=0"))
+        .collect();
+    let mut arguments = vec!["--log-level", "INFO", "--module", program.to_str().unwrap()];
+    for name in &names {
+        arguments.extend(["--function", name]);
+    }
+    let edged = Edged::start(&arguments);
+    let peers: Option<Vec<Peer>> = (0..FUNCTIONS).map(|_| Peer::start()).collect();
+    let Some(peers) = peers else {
+        return;
+    };
+    let ports = peers.iter().map(|peer| &peer.port).chain(&edged.ports);
+    let loads: Vec<Load> = ports.map(|port| Load::on(*port)).collect();
+    for load in &loads {
+        load.echo(TEXT, CALLS / FUNCTIONS, AT_ONCE[0]);
+    }
+    let (ours, processes) = memory_of(&edged);
+    let theirs: f64 = peers
+        .iter()
+        .map(|peer| memory::shares_of(&peer.mark).0)
+        .sum();
+    #[allow(clippy::cast_precision_loss, reason = "a small number")]
+    let count = FUNCTIONS as f64;
+    let (ours, theirs) = (ours / count, theirs / count);
+    let what = format!(
+        "EDGELESS: each of {FUNCTIONS} functions with its ABI, which are {processes} processes"
+    );
+    let most = Some(theirs * 0.1);
+    report.megabytes(&what, ours, Some((Peer::NAME, theirs)), most);
+}
+
+/// What a daemon takes with all that it has begun, and how many processes that is.
+fn memory_of(edged: &Edged) -> (f64, usize) {
+    let root = edged.root.path().join("wasm");
+    memory::shares_of(&format!("SHELLRT_WASM_ROOT={}\0", root.display()))
+}
+
+fn echo(load: &Load, at_once: usize) -> String {
+    load.echo(TEXT, CALLS, at_once).len().to_string()
 }
 
 /// The function server in Python.
@@ -107,11 +155,13 @@ impl Peer {
     const NAME: &str = "grpcio";
 
     fn start() -> Option<Peer> {
+        static LAST: AtomicU32 = AtomicU32::new(0);
         let mut python = grpc_python("function.py")?;
-        let mark = format!("SHELLRT_BENCH_PEER={}", std::process::id());
+        let number = LAST.fetch_add(1, Ordering::Relaxed);
+        let mark = format!("SHELLRT_BENCH_PEER={}-{number}", std::process::id());
         let (name, value) = mark.split_once('=').unwrap();
         let mut child = python
-            .args(["--port", "0"])
+            .args(["--port", "0", "--max-workers", WORKERS])
             .env(name, value)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

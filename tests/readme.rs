@@ -9,6 +9,8 @@ use std::process::Command;
 
 use serde_json::json;
 use tests::broker::{self, Broker};
+use tests::edgeless::Edged;
+use tests::emulator;
 use tests::image::Image;
 use tests::plugin::until;
 use tests::registry::{self, Registry};
@@ -354,6 +356,36 @@ fn a_silverline_runtime_does_what_the_readme_shows() {
         }
     }
     assert_eq!(messages, wanted);
+}
+
+/// What is typed into the emulator has the answers that stand there, with free ports.
+#[test]
+fn an_edgeless_function_does_what_the_readme_shows() {
+    let shown = block("console", "$ shellrt-edged edgeless ");
+    let (before, session) = shown.split_once("$ shellrt-edged edgeless-cli\n").unwrap();
+    let (build, start) = before.split_once("\n$ ").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let tree = folder.path().join("shellrt-edge");
+    std::os::unix::fs::symlink(root().join("shellrt-edge"), tree).unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", build.strip_prefix("$ ").unwrap()]);
+    let built = command.current_dir(folder.path()).status().unwrap();
+    assert!(built.success(), "{build}");
+    let arguments = start.strip_prefix("shellrt-edged edgeless --module ./");
+    let module = arguments.and_then(|rest| rest.split(' ').next()).unwrap();
+    let module = folder.path().join(module);
+    let edged = Edged::start(&["--module", module.to_str().unwrap()]);
+
+    let commands = ["call ", "cast ", "stop", "quit"];
+    let is_typed = |line: &&str| commands.iter().any(|word| line.starts_with(word));
+    let said_of_calls = |line: &&str| line.contains(" to ") && line.contains(": ");
+    let (typed, printed): (Vec<&str>, Vec<&str>) = session
+        .lines()
+        .partition(|line| is_typed(line) && !said_of_calls(line));
+    assert!(typed.len() >= 4, "{typed:?}");
+    let (output, status) = emulator::session(edged.ports[0], &(typed.join("\n") + "\n"));
+    assert_eq!(output, printed.join("\n") + "\n");
+    assert_eq!(status, Some(0));
 }
 
 /// A program that ends with the test.

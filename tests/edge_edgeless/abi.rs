@@ -29,6 +29,18 @@ pub const ECHO: Guest = Guest {
     stop: "",
 };
 
+/// What a function must have.
+const EXPORTS: [&str; 8] = [
+    "edgeless_mem_alloc",
+    "edgeless_mem_clear",
+    "edgeless_mem_free",
+    "handle_call_asm",
+    "handle_cast_asm",
+    "handle_init_asm",
+    "handle_stop_asm",
+    "memory",
+];
+
 impl Guest {
     pub fn wat(&self) -> String {
         let Guest {
@@ -148,7 +160,7 @@ fn the_example_in_c_does_what_the_sample_does() {
 #[test]
 fn what_is_no_function_is_refused_when_it_is_pulled() {
     let folder = tempfile::tempdir().unwrap();
-    let without = ECHO.wat().replace(r#"(export "handle_stop_asm")"#, "");
+    let without = |name: &str| ECHO.wat().replace(&format!("(export \"{name}\")"), "");
     let import = |import: &'static str| {
         Guest {
             imports: import,
@@ -156,8 +168,7 @@ fn what_is_no_function_is_refused_when_it_is_pulled() {
         }
         .wat()
     };
-    let programs = [
-        ("a", without, "handle_stop_asm"),
+    let mut programs = vec![
         (
             "b",
             import(r#"(import "env" "dance_asm" (func))"#),
@@ -177,6 +188,7 @@ fn what_is_no_function_is_refused_when_it_is_pulled() {
             "handle_stop_asm",
         ),
     ];
+    programs.extend(EXPORTS.map(|name| (name, without(name), name)));
     let files: Vec<(&str, String)> = programs
         .iter()
         .map(|(name, wat, _)| (*name, wat.clone()))
@@ -252,6 +264,37 @@ fn broken() -> Vec<(&'static str, Guest, &'static str)> {
             "memory limit",
         ),
     ]
+}
+
+#[test]
+fn a_hundred_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let names: Vec<String> = (0..100).map(|number| format!("f{number:02}")).collect();
+    let files: Vec<(&str, String)> = names
+        .iter()
+        .map(|name| (name.as_str(), ECHO.wat()))
+        .collect();
+    let Some((edged, mut node)) = served(folder.path(), &files) else {
+        return;
+    };
+    let host = node.host();
+    let id = json!({"node_id": "n", "function_id": "f"});
+    let boot = json!({"guest_api_host_endpoint": host, "instance_id": id});
+    for (method, message, answer) in [
+        ("Boot", boot, json!({})),
+        ("Init", json!({}), json!({})),
+        ("Call", input(b"x"), reply("x")),
+        ("Stop", json!({}), json!({})),
+    ] {
+        let begin = |port: &u16| {
+            node.turn_to(*port);
+            node.begin(method, message.clone())
+        };
+        let calls: Vec<u64> = edged.ports.iter().map(begin).collect();
+        for id in calls {
+            assert_eq!(node.end(id), json!({ "ok": answer }), "{method}");
+        }
+    }
 }
 
 #[test]

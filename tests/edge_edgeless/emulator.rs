@@ -1,38 +1,7 @@
 //! A session of `edgeless-cli`, byte by byte.
 
-use std::io::Write;
-use std::net::TcpListener;
-use std::process::{Command, Stdio};
-
-use tests::binaries::program;
 use tests::edgeless::Edged;
-
-/// A session with what is typed; its output.
-fn session(port: u16, typed: &str, more: &[&str]) -> (String, Option<i32>) {
-    // Taken and given back: whoever else takes it meanwhile spoils the test.
-    let host = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let mut cli = Command::new(program("shellrt-edged"))
-        .args(["edgeless-cli", "--host-endpoint", &host.to_string()])
-        .args(["--function-endpoint", &format!("localhost:{port}")])
-        .args(more)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    cli.stdin
-        .take()
-        .unwrap()
-        .write_all(typed.as_bytes())
-        .unwrap();
-    let output = cli.wait_with_output().unwrap();
-    (
-        String::from_utf8(output.stdout).unwrap(),
-        output.status.code(),
-    )
-}
+use tests::emulator::session;
 
 #[test]
 fn a_session() {
@@ -61,13 +30,13 @@ is not in a state required for the operation's execution)
 error
 ";
     assert_eq!(
-        session(edged.ports[0], typed, &[]),
+        session(edged.ports[0], typed),
         (expected.to_owned(), Some(0))
     );
     // The end of the input is as good as `quit`.
     let expected = "the function runs\nreply: x\nthe function is stopped\n";
     assert_eq!(
-        session(edged.ports[0], "call x\n", &[]),
+        session(edged.ports[0], "call x\n"),
         (expected.to_owned(), Some(0))
     );
 }

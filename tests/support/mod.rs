@@ -6,6 +6,7 @@ pub mod broker;
 pub mod containerd;
 pub mod edged;
 pub mod edgeless;
+pub mod emulator;
 pub mod image;
 pub mod name_server;
 pub mod network;

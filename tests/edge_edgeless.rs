@@ -3,6 +3,8 @@
 
 #[path = "edge_edgeless/abi.rs"]
 mod abi;
+#[path = "edge_edgeless/broken.rs"]
+mod broken;
 #[path = "edge_edgeless/component.rs"]
 mod component;
 #[path = "edge_edgeless/containers.rs"]

@@ -50,6 +50,53 @@ fn a_component_talks_over_xconn() {
     assert_eq!(peer.call("test.extra", json!([]))["result"], json!({}));
     let ended = daemon.end();
     assert_eq!(ended.code(), Some(0), "{}", daemon.log());
+    // This router keeps what a session has registered and not unregistered.
+    let mut daemon = start(&place, &router, &[]);
+    assert_eq!(peer.call("test.echo", json!([1]))["result"], 1);
+    assert_eq!(daemon.end().code(), Some(0), "{}", daemon.log());
+}
+
+/// What a component's options say reaches the router: here that several may offer the same.
+#[test]
+fn one_procedure_of_two_components() {
+    let Some((place, router)) = Place::new().zip(Router::crossbar(&Options::default())) else {
+        return;
+    };
+    let shared = json!({"prefix": "both", "invoke": "roundrobin"});
+    let extras = place.extra(&json!({"python": shared, "second": shared}));
+    let mut daemon = start(&place, &router, &["-c", "second", "-e", &extras]);
+    daemon.wait("is ready", 2);
+    let mut peer = Peer::join(&router.url());
+    let mut instance = || peer.call("both.instance", json!([]))["result"].clone();
+    let instances = [instance(), instance(), instance(), instance()];
+    assert_eq!(instances[0], instances[2], "{instances:?}");
+    assert_eq!(instances[1], instances[3], "{instances:?}");
+    assert_ne!(instances[0], instances[1]);
+    assert_eq!(daemon.end().code(), Some(0), "{}", daemon.log());
+}
+
+/// Who is refused a procedure can't begin, which is told at once.
+#[test]
+fn a_procedure_that_is_taken() {
+    let Some((place, router)) = Place::new().zip(Router::xconn()) else {
+        return;
+    };
+    let Some(echo) = place.echo() else {
+        return;
+    };
+    let component = format!("wasm:{}", echo.display());
+    let url = router.url();
+    let arguments = ["-c", &component, "-u", &url, "-r", "realm1", "--name"];
+    let mut first = place.daemon(&[&arguments[..], &["first"]].concat());
+    first.wait("is ready", 1);
+    let mut second = place.daemon(&[&arguments[..], &["second"]].concat());
+    assert_eq!(second.status().code(), Some(1), "{}", second.log());
+    second.wait("wamp.error.procedure_already_exists", 1);
+    second.wait(
+        "the component can't begin: the procedure can't be registered",
+        1,
+    );
+    assert_eq!(first.end().code(), Some(0), "{}", first.log());
 }
 
 fn calls(peer: &mut Peer, prefix: &str) {

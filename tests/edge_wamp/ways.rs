@@ -69,6 +69,11 @@ fn every_serializer_over_every_transport() {
         &["-u", &auth, "--authid", "key"],
         &[("WAMP_PRIVATE_KEY", KEY)],
     );
+    // A secret may stand in a file beside the settings; the line's end behind it is not part of it.
+    std::fs::write(place.dir.path().join("ticket"), "secret!\n").unwrap();
+    place.set(|settings| settings["ticket_file"] = json!("ticket"));
+    check(&["-u", &auth, "--authid", "joe"], &[]);
+    place.set(|settings| settings["ticket_file"] = json!(null));
 
     // And what is refused, in words.
     let refused = |arguments: &[&str], variables: &[(&str, &str)], why: &str| {

@@ -70,7 +70,9 @@ int main(void)
                 printf(",\"args\":%.*s", (int)length, args);
             puts("}");
         } else if (strstr(line, "\"op\":\"error\"")) {
+            /* Somebody else has registered it. Without an id this answers "init". */
             fputs(line, stderr);
+            puts("{\"op\":\"error\",\"message\":\"the procedure can't be registered\"}");
         } else if (strstr(line, "\"op\":\"stop\"")) {
             return 0;
         }

@@ -54,7 +54,8 @@ pub struct Component {
     /// Its environment.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
-    /// The rest of its config, with the plugin's names: `command`, `mounts`, `mem_limit`, `network`, ...
+    /// The rest of its config, with the plugin's names: `command`, `mounts`, `mem_limit`, `network`, ... The
+    /// source of a mount may be a path from this file on, `./data`.
     #[serde(flatten)]
     pub config: Map<String, Value>,
 }
@@ -125,6 +126,9 @@ impl Settings {
             if component.image.starts_with("./") || component.image.starts_with("../") {
                 component.image = base.join(&component.image).display().to_string();
             }
+            for mount in mounts_of(&mut component.config) {
+                settle(mount, base);
+            }
         }
         Ok(settings)
     }
@@ -134,6 +138,24 @@ impl Settings {
             return Ok(Settings::default());
         }
         files::typed(text)
+    }
+}
+
+fn mounts_of(config: &mut Map<String, Value>) -> impl Iterator<Item = &mut Value> {
+    let mounts = config.get_mut("mounts").and_then(Value::as_array_mut);
+    mounts.into_iter().flatten()
+}
+
+/// A path of this machine begins at the settings file; what begins with neither `./` nor `../` is left to the
+/// plugin: it may be a volume's name.
+fn settle(mount: &mut Value, base: &Path) {
+    let Some(Value::String(source)) = mount.get_mut("source") else {
+        return;
+    };
+    if source.starts_with("./") || source.starts_with("../") {
+        if let Ok(absolute) = std::path::absolute(base.join(&*source)) {
+            *source = absolute.display().to_string();
+        }
     }
 }
 
@@ -189,12 +211,19 @@ components:
     fn paths_begin_at_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("wamp.yaml");
-        let text = "ticket_file: t\nca: /etc/ca\ncomponents: {a: {plugin: wasm, image: ./a.wasm}}";
+        let text = "ticket_file: t\nca: /etc/ca\ncomponents: {a: {plugin: wasm, image: ./a.wasm, mounts: [
+            {type: bind, source: ./data, target: /data}, {type: volume, source: data, target: /d}]}}";
         std::fs::write(&path, text).unwrap();
         let settings = Settings::load(&path).unwrap();
         assert_eq!(settings.ticket_file, Some(dir.path().join("t")));
         assert_eq!(settings.ca, Some(PathBuf::from("/etc/ca")));
         let image = &settings.components["a"].image;
         assert_eq!(Path::new(image), dir.path().join("./a.wasm"));
+        let mounts = &settings.components["a"].config["mounts"];
+        assert_eq!(
+            mounts[0]["source"],
+            dir.path().join("data").to_str().unwrap()
+        );
+        assert_eq!(mounts[1]["source"], "data");
     }
 }

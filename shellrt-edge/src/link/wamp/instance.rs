@@ -110,6 +110,7 @@ impl World {
                         Death::Died(why)
                     }
                 };
+                pump.withdraw(connection);
                 // It may still have something to say or to answer while it ends.
                 tokio::select! {
                     _ = component.stop(self.plan.grace) => {}

@@ -73,8 +73,17 @@ impl Pump {
         moved.await.unwrap_or_default()
     }
 
+    /// The component is ending: its procedures are taken back, so that no more calls come.
+    pub fn withdraw(&mut self, connection: &Connection) {
+        // Nobody waits for the answers.
+        let key = self.key();
+        for message in self.session.withdraw(&key) {
+            self.send(connection, message);
+        }
+    }
+
     /// The component has ended: moves until all calls of its are answered, at least by an error, and all that
-    /// it has said is on its way. Whoever calls limits the time: new calls may come.
+    /// it has said is on its way. Whoever calls limits the time.
     pub async fn settle(
         &mut self,
         connection: &mut Connection,

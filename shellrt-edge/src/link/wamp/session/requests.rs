@@ -102,6 +102,22 @@ impl<T: Clone> Session<T> {
         })
     }
 
+    /// Offers no procedure any more. `waiter` is told of each.
+    pub fn withdraw(&mut self, waiter: &T) -> Vec<Message> {
+        if self.state != State::Joined {
+            return Vec::new();
+        }
+        let offered: Vec<u64> = self.registrations.keys().copied().collect();
+        let messages = offered.into_iter().map(|registration| {
+            let request = self.open(Pending::Unregister(registration, waiter.clone()));
+            Message::Unregister {
+                request,
+                registration,
+            }
+        });
+        messages.collect()
+    }
+
     /// Wants to hear a topic.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{args, hear, joined, registered, wire};
 use crate::link::wamp::message::{Dict, Payload};
-use crate::link::wamp::session::{Refused, Step};
+use crate::link::wamp::session::{Answer, Refused, Step};
 
 #[test]
 fn events_have_the_topic_that_was_published() {
@@ -91,4 +91,24 @@ fn the_router_may_end_a_registration() {
     assert!(hear(&mut session, json!([67, 0, {"registration": 88}])).is_empty());
     let gone = session.unregister("a.b".to_owned(), "u");
     assert_eq!(gone, Err(Refused::NoSuchRegistration("a.b".to_owned())));
+}
+
+#[test]
+fn all_procedures_are_taken_back() {
+    let mut session = registered();
+    session
+        .register("c.d".to_owned(), Dict::new(), "r")
+        .unwrap();
+    hear(&mut session, json!([65, 2, 99]));
+    let taken_back = session.withdraw(&"w");
+    let taken_back: Vec<_> = taken_back.into_iter().map(|it| it.into_value()).collect();
+    assert_eq!(taken_back, [json!([66, 3, 88]), json!([66, 4, 99])]);
+    // A call has crossed with that, and is answered.
+    assert_eq!(hear(&mut session, json!([68, 5, 88, {}])).len(), 1);
+    let done = Step::Answered("w", Answer::nothing());
+    assert_eq!(hear(&mut session, json!([67, 3])), [done]);
+    let answer = session.answer(5, Payload::default(), false);
+    assert_eq!(answer.unwrap().into_value(), json!([70, 5, {}]));
+    session.leave("wamp.close.close_realm");
+    assert!(session.withdraw(&"w").is_empty());
 }

@@ -158,7 +158,9 @@ fn a_killed_daemon_leaves_nothing_to_the_next() {
     // The same once more is refused, where it is not called something else.
     let mut second = place.daemon(&arguments);
     assert_eq!(second.status().code(), Some(1));
-    assert!(second.log().contains("another daemon"), "{}", second.log());
+    for part in ["another daemon", "--name"] {
+        assert!(second.log().contains(part), "{}", second.log());
+    }
     assert_eq!(daemon.end().code(), Some(0));
     let tag = std::fs::read_dir(place.dir.path().join("state/lock")).unwrap();
     for lock in tag.flatten() {

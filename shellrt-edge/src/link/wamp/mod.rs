@@ -60,6 +60,9 @@ pub enum Error {
     /// The daemon can't start.
     #[error(transparent)]
     Daemon(#[from] daemon::Error),
+    /// The same components run already.
+    #[error("{0}; \"--name\" tells two daemons with the same components apart")]
+    Taken(daemon::Error),
     /// The status can't be served.
     #[error(transparent)]
     Status(#[from] endpoint::Error),
@@ -82,7 +85,10 @@ pub async fn run(args: Wamp) -> Result<(), Error> {
         plan,
         blueprints,
     } = Start::read(args)?;
-    let mut daemon = Daemon::start(edge, &name)?;
+    let mut daemon = Daemon::start(edge, &name).map_err(|error| match error {
+        taken @ daemon::Error::Taken { .. } => Error::Taken(taken),
+        other => other.into(),
+    })?;
     let modules = Arc::new(Modules::new(daemon.plugins.clone()));
     let supervisor = Supervisor::start(Context {
         link: Arc::clone(&modules),

@@ -22,8 +22,9 @@ const AT_ONCE: [usize; 2] = [10, 100];
 /// How many calls both sides work on at a time.
 const WORKERS: &str = "100";
 
-/// How many functions a node may well have.
-const FUNCTIONS: usize = 10;
+/// How many functions a node may well have. Ours are in one process, and their modules share all that they
+/// only read.
+const FUNCTIONS: usize = 30;
 
 const ROUNDS: usize = 15;
 
@@ -51,6 +52,12 @@ pub fn measure(report: &mut Report) {
     }
     drop(peer);
     several(report, &abi);
+    report.note(
+        "A call of an EDGELESS function passes two pipes on its way to the module and two back, so that few \
+         calls at a time mostly wait for the scheduler. Of the memory of a single one half is the daemon's own \
+         program, which all functions of a node share."
+            .to_owned(),
+    );
 }
 
 fn compile(options: &[&str], source: &Path, program: &Path) {
@@ -77,7 +84,6 @@ fn beside(
         let what = format!("EDGELESS: {CALLS} calls, {at_once} at a time, {name}");
         let mut our_side = Side::new("shellrt-edged", || echo(&ours, at_once));
         let mut their_side = Side::new(Peer::NAME, || echo(&theirs, at_once));
-        let target = target.filter(|_| at_once > 10);
         let pairs = report.compare(&what, target, ROUNDS, &mut our_side, &mut their_side);
         #[allow(clippy::cast_precision_loss, reason = "a small number")]
         let per_second = |times: &[f64]| CALLS as f64 / median(times);
@@ -97,7 +103,8 @@ fn beside(
     let (our_memory, processes) = memory_of(&edged);
     let peers_memory = memory::shares_of(&peer.mark).0;
     let what = format!("EDGELESS: {processes} processes after that, {name}");
-    report.megabytes(&what, our_memory, Some((Peer::NAME, peers_memory)), None);
+    let most = target.map(|target| peers_memory * target);
+    report.megabytes(&what, our_memory, Some((Peer::NAME, peers_memory)), most);
 }
 
 /// Several functions at once.
@@ -117,7 +124,7 @@ fn several(report: &mut Report, program: &Path) {
     let ports = peers.iter().map(|peer| &peer.port).chain(&edged.ports);
     let loads: Vec<Load> = ports.map(|port| Load::on(*port)).collect();
     for load in &loads {
-        load.echo(TEXT, CALLS / FUNCTIONS, AT_ONCE[0]);
+        load.echo(TEXT, 200, AT_ONCE[0]);
     }
     let (ours, processes) = memory_of(&edged);
     let theirs: f64 = peers

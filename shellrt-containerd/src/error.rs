@@ -86,8 +86,9 @@ pub enum Error {
     },
     /// containerd serves no Kubernetes interface.
     #[error(
-        "containerd's CRI plugin is disabled; remove \"cri\" from \"disabled_plugins\" in its \
-         configuration and restart it"
+        "containerd's CRI plugin does not run; remove \"cri\" from \"disabled_plugins\" in its \
+         configuration, or look with \"ctr plugins ls -d id==cri\" why it could not start, and restart \
+         containerd"
     )]
     CriDisabled(#[source] Refusal),
     /// The image of the process that holds a pod together is not here.

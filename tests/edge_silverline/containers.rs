@@ -1,6 +1,7 @@
 //! Programs that run in containers, with a containerd of the test's own.
 
 use serde_json::json;
+use tests::plugin::until;
 
 use super::fleet::{Fleet, Kind, RT};
 
@@ -33,6 +34,8 @@ fn a_program_with_its_files_in_a_container() {
     fleet.wait("its end", mio, |it| {
         it["action"] == "delete" && it["type"] == "req" && it["from"] == RT
     });
+    // A daemon that ends before leaves the removal to the next one.
+    until("it is removed", || fleet.modules().is_empty());
     fleet.end();
     assert_eq!(fleet.left_of_containers(), [""; 0]);
 }

@@ -22,6 +22,7 @@ pub fn answer(
     watched: &Path,
     deadline: Option<Instant>,
     is_ended: impl FnMut() -> io::Result<bool> + Send + 'static,
+    settled: impl FnMut() + Send + 'static,
 ) -> Result<Reply, Error> {
     let query = query(request);
     let response = Answer::Logs(Response {});
@@ -30,6 +31,7 @@ pub fn answer(
     }
     let mut follow = Follow::open(log, query, is_ended)?
         .wake_on(watched)
+        .settle_by(settled)
         .until_hangup(Hangup::stdout());
     if let Some(deadline) = deadline {
         follow = follow.until_deadline(deadline);

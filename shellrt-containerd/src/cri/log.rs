@@ -19,6 +19,9 @@ use crate::Context;
 /// How often it is looked whether the output is written.
 const LOOK: Duration = Duration::from_millis(5);
 
+/// How long containerd may take to leave a file that was renamed, and a follower waits for that.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Rotates the log of the running container `id` where it is too large; whoever does that already is
 /// left alone, and what fails is only logged.
 pub fn rotate(module: &Module, id: &str) {
@@ -30,7 +33,11 @@ pub fn rotate(module: &Module, id: &str) {
             return Ok(());
         };
         make_room(module)?;
-        module.cri.reopen_log(id)
+        module.cri.reopen_log(id)?;
+        // It opens the new file first, and what it has read by then goes into the old one. Followers leave
+        // that when the lock is free.
+        wait_until_closed(module, "log.1", PATIENCE);
+        Ok(())
     };
     if let Err(error) = rotated() {
         ::log::warn!("can't rotate the log of {}: {error}", module.name);
@@ -59,8 +66,13 @@ fn is_due(files: &Files, max_size: u64) -> bool {
 /// Waits until containerd has written all output of a container that has ended: it says so a moment
 /// before. Who may not look at its files waits that moment.
 pub fn wait_until_written(module: &Module, patience: Duration) {
+    wait_until_closed(module, "log", patience);
+}
+
+/// Waits until containerd has closed a file of the log.
+fn wait_until_closed(module: &Module, name: &str, patience: Duration) {
     let end = Instant::now() + patience;
-    let path = module.files.log_dir().join("log");
+    let path = module.files.log_dir().join(name);
     let pid = module.containerd().pid();
     while Instant::now() < end {
         match pid.map(|pid| has_open(pid, &path)) {
@@ -107,6 +119,14 @@ impl Module {
 }
 
 impl Outside {
+    /// Returns when nobody rotates the log: then nothing is written any more to what was rotated away.
+    pub fn settle(&self) {
+        let end = Instant::now() + PATIENCE;
+        if let Err(error) = Lock::exclusive(&self.files.log_lock(), Some(end)) {
+            ::log::debug!("the log is read on although it may be rotated: {error}");
+        }
+    }
+
     /// Whether nothing more will come from the module. containerd is asked only where that may be
     /// so, or where the log has become too large.
     ///

@@ -19,13 +19,14 @@ impl Module {
     pub fn logs(&self, request: &logs::Request, deadline: Option<Instant>) -> Result<Reply, Error> {
         // All that a container which has ended wrote is there then, and what is too large is rotated.
         self.now()?;
-        let outside = self.outside();
+        let (outside, writer) = (self.outside(), self.outside());
         Ok(shellrt_plugin::logs::answer(
             request,
             &self.files.log_dir(),
             self.files.dir(),
             deadline,
             move || outside.has_ended(),
+            move || writer.settle(),
         )?)
     }
 
@@ -59,9 +60,10 @@ impl Module {
             },
             ..Default::default()
         };
-        let outside = self.outside();
+        let (outside, writer) = (self.outside(), self.outside());
         let follow = Follow::open(&self.files.log_dir(), query, move || outside.has_ended())?;
         let mut follow = follow
+            .settle_by(move || writer.settle())
             .wake_on(self.files.dir())
             .until_hangup(Hangup::stdout());
         if let Some(deadline) = deadline {

@@ -22,5 +22,7 @@ pub fn handle(context: &Context, request: Request) -> Result<Reply, Error> {
         &dir,
         context.deadline,
         move || outside.has_ended(),
+        // Who writes it rotates it.
+        || {},
     )?)
 }

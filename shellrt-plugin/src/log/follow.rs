@@ -24,6 +24,7 @@ pub struct Follow {
     next: Option<File>,
     watch: Watch,
     ended: Box<dyn FnMut() -> io::Result<bool> + Send>,
+    settled: Box<dyn FnMut() + Send>,
     hangup: Option<Hangup>,
     deadline: Option<Instant>,
     /// The time of the query's `until`, in nanoseconds since the epoch.
@@ -70,12 +71,21 @@ impl Follow {
             next: None,
             watch,
             ended: Box::new(ended),
+            settled: Box::new(|| {}),
             hangup: None,
             deadline: None,
             until: query.until,
             patience: SHORTEST_PATIENCE,
             state: State::Following,
         })
+    }
+
+    /// `settled` returns when nobody writes any more to a file that was rotated away: for a log whose writer
+    /// is told to begin another file, and may still have a line for the old one when that is there.
+    #[must_use]
+    pub fn settle_by(mut self, settled: impl FnMut() + Send + 'static) -> Follow {
+        self.settled = Box::new(settled);
+        self
     }
 
     /// Asks `ended` also when something happens at `path`, a file or a directory. One that does not
@@ -115,8 +125,11 @@ impl Follow {
             }
         }
         // The current file may have grown between our last look at it and its rotation, but it does
-        // not grow any more. So it is read once again, and then comes the next.
+        // not grow any more once that is settled. So it is read once again, and then comes the next.
         self.next = self.dir.newer_than(current)?;
+        if self.next.is_some() {
+            (self.settled)();
+        }
         Ok(self.next.is_some())
     }
 
@@ -230,6 +243,28 @@ mod tests {
         assert!(follow.go_on().unwrap());
         follow.read_exact(&mut line[..15]).unwrap();
         assert_eq!(&line[..15], b"two\nthree\nfour\n");
+    }
+
+    /// Who writes is told that there is a new file, and has a line more for the old one.
+    #[test]
+    fn what_comes_late_into_a_rotated_file_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let line = |text: &str| format!("2026-11-22T08:00:00.000000000Z stdout F {text}\n");
+        let log = dir.path().join("log");
+        std::fs::write(&log, line("one")).unwrap();
+        let mut follow = Follow::open(dir.path(), Query::default(), never).unwrap();
+        let mut read = [0; 20];
+        follow.read_exact(&mut read[..4]).unwrap();
+        let old = dir.path().join("log.1");
+        std::fs::rename(&log, &old).unwrap();
+        std::fs::write(&log, line("three")).unwrap();
+        let late = line("two");
+        let mut follow = follow.settle_by(move || {
+            let mut old = File::options().append(true).open(&old).unwrap();
+            io::Write::write_all(&mut old, late.as_bytes()).unwrap();
+        });
+        follow.read_exact(&mut read[..10]).unwrap();
+        assert_eq!(&read[..10], b"two\nthree\n");
     }
 
     /// There are not many inotify instances, and some systems have none.

@@ -19,5 +19,7 @@ pub fn handle(context: &Context, request: Request) -> Result<Reply, Error> {
         &dir,
         context.deadline,
         is_ended,
+        // Who writes it rotates it.
+        || {},
     )?)
 }

@@ -24,13 +24,17 @@ fn guarded(authority: &Authority, with_client_certificates: bool) -> Option<Brok
     })
 }
 
-/// A runtime below `broker` that speaks TLS and trusts `authority`.
+/// A runtime below `broker` that speaks TLS, trusts `authority`, and has the password.
 fn below(broker: Broker, authority: &Authority) -> Fleet {
     let port = broker.tls_port();
     let fleet = Fleet::below(broker, "manager", json!({}), json!({}));
     fleet.set("mqtt", "port", json!(port));
     fleet.set("mqtt", "ssl", json!(true));
     fleet.set("mqtt", "ca", json!(authority.certificate()));
+    // As upstream has it: the later file adds to the earlier one.
+    let secrets = json!({"dynaconf_merge": true,
+        "mqtt": {"username": USER, "password": PASSWORD}});
+    write_secrets(&fleet, &secrets);
     fleet
 }
 
@@ -66,10 +70,6 @@ fn a_password_and_an_authority_of_ones_own() {
         return;
     };
     let mut fleet = below(broker, &authority);
-    // As upstream has it: the later file adds to the earlier one.
-    let secrets = json!({"dynaconf_merge": true,
-        "mqtt": {"username": USER, "password": PASSWORD}});
-    write_secrets(&fleet, &secrets);
     assert_lives(&mut fleet);
     assert!(!fleet.log().contains("warning"), "{}", fleet.log());
 }
@@ -84,9 +84,6 @@ fn a_certificate_of_the_runtimes_own() {
         return;
     };
     let mut fleet = below(broker, &authority);
-    let secrets = json!({"dynaconf_merge": true,
-        "mqtt": {"username": USER, "password": PASSWORD}});
-    write_secrets(&fleet, &secrets);
     // Without one it is not let in, and goes on trying.
     fleet.run();
     wait_for_log(&fleet, "mqtt.cert");
@@ -108,9 +105,6 @@ fn a_broker_that_nobody_vouches_for() {
     };
     let stranger = Authority::new();
     let mut fleet = below(broker, &stranger);
-    let secrets = json!({"dynaconf_merge": true,
-        "mqtt": {"username": USER, "password": PASSWORD}});
-    write_secrets(&fleet, &secrets);
     fleet.run();
     // The setting that does what upstream does is named.
     wait_for_log(&fleet, "mqtt.ssl_verify");
